@@ -83,10 +83,10 @@ typedef struct trn_stream trn_stream;
 typedef struct trn_stream_options {
     int64_t batch_size;      // rows in lockstep; 0 means 1. A model without a batch axis takes 1 only
     int64_t block_steps;     // steps that trn_stream_run computes at once (memory grows with it); 0 means 16
-    int64_t whole_steps;     // 0: a stream. Otherwise every run is a whole sequence of this many steps (trn_stream_run
-                             // alone), from the initial state: what a graph that looks at the future needs. For a
-                             // model without a time axis, any positive number
-    const int64_t *symbols;  // NULL, or trn_model_symbol_count values for the symbols other than batch and time
+    const int64_t *symbols;  // NULL, or trn_model_symbol_count values; those of batch and time count only with `whole`
+    int whole;               // 0: a stream. 1: trn_stream_run computes a whole sequence, of the sizes in `symbols` (batch
+                             // and time too, 0 allowed), from the initial state: what a graph that looks at the
+                             // future needs
 } trn_stream_options;
 
 // Bytes of memory a stream needs (about: its state, its arena, its plan). options NULL: one row, a stream.
@@ -108,12 +108,12 @@ TRN_API void trn_stream_free(trn_stream *stream);
 // starts from it). outputs[i]: likewise, written; NULL is allowed for outputs that show a tied state. Buffers are
 // aligned to their element size at least; an output must not overlap an input or another output.
 // Returns BUSY when another thread is inside the stream, INDEX_RANGE, ARGUMENT (a required pointer is NULL; a stream made
-// with whole_steps).
+// with `whole`).
 TRN_API trn_status trn_stream_step(trn_stream *stream, const void *const *inputs, void *const *outputs);
 // Any number of steps (0 too, which computes nothing), in the ONNX layout with time = steps; constant memory, same bytes as
 // single steps. Outputs without a time axis hold their value after the last step. For a model without a time axis,
-// inputs and outputs are stacks of `steps` frames on a new first axis. A stream made with whole_steps takes just
-// that number of steps (1 for a model without a time axis) and starts from the initial state.
+// inputs and outputs are stacks of `steps` frames on a new first axis. A stream made with `whole` takes the
+// number of steps it was made for (1 for a model without a time axis) and starts from the initial state.
 TRN_API trn_status trn_stream_run(trn_stream *stream, const void *const *inputs, void *const *outputs, int64_t steps);
 // What the last call that failed on this stream said.
 TRN_API const trn_error *trn_stream_error(const trn_stream *stream);
@@ -141,7 +141,7 @@ TRN_API trn_status trn_stream_state_set(trn_stream *stream, uint32_t state, cons
 typedef struct trn_model_info {
     uint32_t input_count, output_count, state_count, symbol_count, metadata_count, operator_count;
     uint32_t time_symbol, batch_symbol;  // TRN_NONE when the model has none
-    int streamable;                      // 1 when trn_stream_new without whole_steps works
+    int streamable;                      // 1 when trn_stream_new without `whole` works
     const char *reason;                  // why not, or ""
     uint64_t file_size, structure_size, weights_size;  // bytes
     uint32_t structure_checksum, weights_checksum;
@@ -185,12 +185,12 @@ TRN_API trn_status trn_stream_memory(const trn_model *model, const trn_stream_op
                                      trn_error *error);
 
 // Reads symbols off the shape of input i. values: trn_model_symbol_count entries, -1 where still unknown; bound entries
-// must agree. Returns SHAPE, saying what was expected. Call it for every input, then make a stream with
-// whole_steps = values[time_symbol], batch_size = values[batch_symbol], symbols = values.
+// must agree. Returns SHAPE, saying what was expected. Call it for every input, then make a stream
+// with whole = 1 and symbols = values.
 TRN_API trn_status trn_model_bind(const trn_model *model, uint32_t i, uint32_t rank, const int64_t *dims, int64_t *values,
                                   trn_error *error);
 
-// Multiply-adds of one step (of the whole, with whole_steps): what decides whether a caller lets go of a lock around it.
+// Multiply-adds of one step (of the whole sequence, with `whole`): what decides whether a caller lets go of a lock around it.
 TRN_API uint64_t trn_stream_work(const trn_stream *stream);
 
 #ifdef __cplusplus
