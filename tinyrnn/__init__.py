@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""tinyrnn runs trained recurrent networks, converted from ONNX, one frame at a time."""
+
+from tinyrnn.errors import (
+    ArgumentError,
+    BusyError,
+    IndexRangeError,
+    ModelFormatError,
+    ShapeError,
+    StateError,
+    TinyRNNError,
+    UnsupportedError,
+)
+
+__version__ = "0.1.0"
+__all__ = [
+    "ArgumentError",
+    "BusyError",
+    "IndexRangeError",
+    "ModelFormatError",
+    "ShapeError",
+    "StateError",
+    "TinyRNNError",
+    "UnsupportedError",
+]
