@@ -8,16 +8,18 @@
 
 #include "tinyrnn.h"
 
-#define TRN_MAGIC 0x4e4e5254u
-#define TRN_MAX_TERMS 64  // depth of an expression's stack
+#define TRN_MAGIC          0x4e4e5254u
+#define TRN_MAX_TERMS      64   // depth of an expression's stack
+#define TRN_MAX_EXPRESSION 256  // terms in an expression
+#define TRN_MAX_SYMBOLS    256
 
 // Every enumerator of the tables: trn_dtype_F32, trn_section_tensors, trn_op_dense, trn_cell_LSTM, trn_fn_TANH, ...
 enum {
 #define TRN_ENUM(enumeration, name, value, doc) trn_##enumeration##_##name = value,
-#define TRN_SECTION(name, value, record, doc) trn_section_##name = value,
+#define TRN_SECTION(name, value, record, doc)   trn_section_##name = value,
 #include "tinyrnn/format.def"
-#define TRN_OPERATOR(name, value, doc) trn_op_##name = value,
-#define TRN_OPENUM(enumeration, name, value, doc) trn_##enumeration##_##name = value,
+#define TRN_OPERATOR(name, value, doc)                   trn_op_##name = value,
+#define TRN_OPENUM(enumeration, name, value, doc)        trn_##enumeration##_##name = value,
 #define TRN_FUNCTION(name, value, inputs, from, to, doc) trn_fn_##name = value,
 #include "tinyrnn/ops.def"
 };
@@ -32,13 +34,13 @@ enum {
 // Positions in an operator's lists: trn_in_recurrent_x, trn_out_recurrent_y, trn_at_recurrent_cell. The row of an
 // operator starts the count again; trn_at_<op>_<list> is the position of the list's first entry.
 enum {
-#define TRN_OPERATOR(name, value, doc) trn_inputs_of_##name = -1,
+#define TRN_OPERATOR(name, value, doc)           trn_inputs_of_##name = -1,
 #define TRN_INPUT(op, name, need, layout, shape) trn_in_##op##_##name,
 #include "tinyrnn/ops.def"
-#define TRN_OPERATOR(name, value, doc) trn_outputs_of_##name = -1,
+#define TRN_OPERATOR(name, value, doc)            trn_outputs_of_##name = -1,
 #define TRN_OUTPUT(op, name, need, layout, shape) trn_out_##op##_##name,
 #include "tinyrnn/ops.def"
-#define TRN_OPERATOR(name, value, doc) trn_attributes_of_##name = -1,
+#define TRN_OPERATOR(name, value, doc)     trn_attributes_of_##name = -1,
 #define TRN_ATTRIBUTE(op, name, type, doc) trn_at_##op##_##name,
 #include "tinyrnn/ops.def"
 };
@@ -50,9 +52,11 @@ typedef uint64_t trn_u64;
 typedef int32_t trn_i32;
 typedef int64_t trn_i64;
 
-#define TRN_RECORD(record, doc) typedef struct trn_record_##record {
+#define TRN_RECORD(record, doc)             typedef struct trn_record_##record {
 #define TRN_FIELD(record, type, field, doc) trn_##type field;
-#define TRN_RECORD_END(record) } trn_record_##record;
+#define TRN_RECORD_END(record) \
+    }                          \
+    trn_record_##record;
 #include "tinyrnn/format.def"
 
 #endif

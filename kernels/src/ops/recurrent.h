@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// What recurrent.c and recurrent_cell.c share: the plan, the buffers, and the cells with any activations.
+#ifndef TRN_RECURRENT_H
+#define TRN_RECURRENT_H
+
+#include <math.h>
+
+#include "../ops.h"
+
+typedef struct recurrent_function {
+    uint32_t function;
+    float alpha, beta;
+} recurrent_function;
+
+typedef struct recurrent_plan {
+    uint32_t cell, direction;
+    int hidden_gate;  // a GRU that resets before its product: the hidden gate stands apart
+    int input_forget;
+    int plain;  // default activations, no clip, no peepholes
+    float clip;
+    int64_t directions, steps, batch, input, hidden;
+    int64_t gates;        // in the panels
+    int64_t padded;       // hidden, rounded up to 16
+    int64_t columns;      // gates * padded
+    int64_t block;        // steps whose input products are computed at once
+    int64_t activations;  // a direction
+    recurrent_function functions[6];
+} recurrent_plan;
+
+// Workspace of a run.
+typedef struct recurrent_buffers {
+    float *h;        // [batch, hidden] the hidden state
+    float *c;        // [batch, hidden] LSTM's cell state
+    float *gates;    // [block, batch, columns] sums, in panel order
+    float *hidden;   // [block, batch, padded] the hidden gate's sums, where it stands apart
+    float *h_gates;  // [batch, columns] GRU that resets after: sums of the recurrent part
+    float *reset_h;  // [batch, hidden] GRU that resets before: r * h
+    int32_t *lens;   // [batch] steps of each row
+} recurrent_buffers;
+
+// The cells with any activations, clip, peepholes and input_forget, one row. functions: of the direction. They do in
+// several passes over 16 units what the kernels f32_lstm_cell, f32_gru_cell, f32_gru_reset and f32_gru_update do in
+// one, in the same order of operations.
+//   gates: [columns], overwritten. h_gates: [columns]. h, c: [hidden], updated. peepholes: [3, padded] or NULL.
+void trn_recurrent_cell(const trn_ukernels *kernels, const recurrent_plan *p, const recurrent_function *functions,
+                        const float *peepholes, float *gates, const float *h_gates, float *h, float *c);
+void trn_recurrent_reset(const trn_ukernels *kernels, const recurrent_plan *p, const recurrent_function *functions,
+                         float *gates, const float *h, float *reset_h);
+void trn_recurrent_update(const trn_ukernels *kernels, const recurrent_plan *p, const recurrent_function *functions,
+                          const float *gates, float *hidden, float *h);
+
+#endif

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loops over several tensors of one shape and any strides.
+#include "strided.h"
+
+void trn_nest_merge(trn_nest *nest, uint32_t rank, const int64_t *dims, uint32_t operands, const int64_t *const *rows,
+                    int64_t *strides) {
+    nest->operands = operands;
+    nest->count = 1;
+    nest->rank = 0;
+    for (uint32_t axis = 0; axis < rank; axis++) {
+        nest->count *= dims[axis];
+        if (dims[axis] == 1) continue;
+        int64_t *last = nest->rank > 0 ? strides + (size_t)(nest->rank - 1) * operands : NULL;
+        int merges = last != NULL;
+        for (uint32_t i = 0; i < operands && merges; i++) merges = last[i] == rows[i][axis] * dims[axis];
+        if (merges) nest->dims[nest->rank - 1] *= dims[axis];
+        else nest->dims[nest->rank++] = dims[axis];
+        int64_t *here = strides + (size_t)(nest->rank - 1) * operands;
+        for (uint32_t i = 0; i < operands; i++) here[i] = rows[i][axis];
+    }
+    if (nest->rank > 0) return;
+    nest->dims[nest->rank++] = 1;  // a scalar: one element, strides of no importance
+    for (uint32_t i = 0; i < operands; i++) strides[i] = 1;
+}
+
+int trn_nest_next(const trn_nest *nest, const int64_t *strides, uint32_t inner, int64_t *index, int64_t *offsets) {
+    for (uint32_t axis = nest->rank - inner; axis-- > 0;) {
+        const int64_t *step = strides + (size_t)axis * nest->operands;
+        if (++index[axis] < nest->dims[axis]) {
+            for (uint32_t i = 0; i < nest->operands; i++) offsets[i] += step[i];
+            return 1;
+        }
+        index[axis] = 0;
+        for (uint32_t i = 0; i < nest->operands; i++) offsets[i] -= step[i] * (nest->dims[axis] - 1);
+    }
+    return 0;
+}
+
+void trn_copy_prepare(trn_copy_plan *plan, const trn_view *destination, const trn_view *source) {
+    const int64_t *rows[2] = {destination->strides, source->strides};
+    plan->element_size = trn_dtype_size(destination->dtype);
+    trn_nest_merge(&plan->nest, destination->rank, destination->dims, 2, rows, plan->strides);
+}
+
+#define COPY_ELEMENTS(type)                                                \
+    do {                                                                   \
+        type *d = destination;                                             \
+        const type *s = source;                                            \
+        for (int64_t i = 0; i < n; i++) d[i * d_stride] = s[i * s_stride]; \
+    } while (0)
+
+static void copy_row(size_t size, int64_t n, void *destination, int64_t d_stride, const void *source,
+                     int64_t s_stride) {
+    if (d_stride == 1 && s_stride == 1) memmove(destination, source, (size_t)n * size);
+    else if (size == 4) COPY_ELEMENTS(uint32_t);
+    else if (size == 8) COPY_ELEMENTS(uint64_t);
+    else if (size == 2) COPY_ELEMENTS(uint16_t);
+    else COPY_ELEMENTS(uint8_t);
+}
+
+void trn_copy_run(const trn_copy_plan *plan, void *destination, const void *source) {
+    const trn_nest *nest = &plan->nest;
+    const int64_t *last = plan->strides + (size_t)(nest->rank - 1) * 2;
+    int64_t index[TRN_MAX_RANK] = {0}, offsets[2] = {0, 0};
+    if (nest->count == 0) return;
+    do {
+        copy_row(plan->element_size, nest->dims[nest->rank - 1],
+                 (char *)destination + offsets[0] * (int64_t)plan->element_size, last[0],
+                 (const char *)source + offsets[1] * (int64_t)plan->element_size, last[1]);
+    } while (trn_nest_next(nest, plan->strides, 1, index, offsets));
+}

@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: Apache-2.0
+// Dimensions, strides and arena offsets for given symbol values.
+#include "planner.h"
+
+#define FOREVER   UINT32_MAX  // lifetime of what must outlive the last operator
+#define UNPLACED  ((void *)UINTPTR_MAX)
+#define MAX_HOLES 128  // free ranges of the arena that are remembered
+#define MAX_BYTES (INT64_MAX / 4)
+
+int64_t trn_view_elements(const trn_view *view) {
+    int64_t n = 1;
+    for (uint32_t i = 0; i < view->rank; i++) n *= view->dims[i];
+    return n;
+}
+
+void *trn_scratch_take(trn_scratch *scratch, int64_t count, size_t element_size) {
+    int64_t bytes;
+    if (!trn_mul(count, (int64_t)element_size, &bytes) || bytes > MAX_BYTES ||
+        (uint64_t)bytes > SIZE_MAX - TRN_ALIGN - scratch->used) {
+        scratch->overflow = 1;
+        return NULL;
+    }
+    void *address = scratch->base ? scratch->base + scratch->used : NULL;
+    scratch->used += trn_align((size_t)bytes);
+    return address;
+}
+
+// The fixed part, laid out: once with base NULL for its size, once for its addresses.
+static void lay_out(trn_plan *plan, trn_scratch *scratch) {
+    const trn_file *f = plan->file;
+    plan->tensors = trn_scratch_take(scratch, (int64_t)f->tensors_count, sizeof(trn_view));
+    plan->ops = trn_scratch_take(scratch, (int64_t)f->operators_count, sizeof(trn_op));
+    for (uint64_t i = 0; i < f->operators_count; i++) {
+        const trn_op_class *class = trn_op_class_of(f->operators[i].kind);
+        void *memory = trn_scratch_take(scratch, 1, class->plan_size(f, &f->operators[i]));
+        if (plan->ops) plan->ops[i].plan = memory;
+    }
+    plan->bindings = trn_scratch_take(scratch, (int64_t)f->tensors_count, sizeof(trn_binding));
+    plan->values = trn_scratch_take(scratch, (int64_t)f->expressions_count, sizeof(int64_t));
+    plan->lifetimes = trn_scratch_take(scratch, (int64_t)f->tensors_count, sizeof(uint32_t));
+}
+
+size_t trn_plan_size(const trn_file *file) {
+    trn_plan plan = {.file = file};
+    trn_scratch scratch = {0};
+    lay_out(&plan, &scratch);
+    return scratch.overflow ? 0 : scratch.used;
+}
+
+static int64_t dim_value(const trn_plan *plan, uint32_t dim) {
+    const trn_record_dim *d = &plan->file->dims[dim];
+    return d->expression == TRN_NONE ? d->value : plan->values[d->expression];
+}
+
+static const char *tensor_name(const trn_plan *plan, uint64_t tensor) {
+    return trn_string(plan->file, plan->file->tensors[tensor].name);
+}
+
+// dims of one tensor, and contiguous strides.
+static trn_status size_tensor(trn_plan *plan, uint64_t i, trn_error *error) {
+    const trn_record_tensor *t = &plan->file->tensors[i];
+    trn_view *view = &plan->tensors[i];
+    view->dtype = t->dtype;
+    view->rank = t->rank;
+    view->panel_width = t->panel_width;
+    int64_t n = 1;
+    for (uint32_t k = t->rank; k-- > 0;) {
+        view->dims[k] = dim_value(plan, t->dims + k);
+        if (view->dims[k] < 0)
+            return trn_fail(error, TRN_SHAPE, TRN_NOWHERE, tensor_name(plan, i), "dims", "dimension %u would be %lld",
+                            k, (long long)view->dims[k]);
+        view->strides[k] = n;
+        if (!trn_mul(n, view->dims[k] > 0 ? view->dims[k] : 1, &n) || n > MAX_BYTES / 8)
+            return trn_fail(error, TRN_OVERFLOW, TRN_NOWHERE, tensor_name(plan, i), "dims",
+                            "the tensor would be too large to address");
+    }
+    if (t->packing == trn_packing_F32_PANELS && view->dims[t->rank - 1] % 16 != 0)
+        return trn_fail(error, TRN_SHAPE, TRN_NOWHERE, tensor_name(plan, i), "dims",
+                        "a packed matrix needs a multiple of 16 columns");
+    return TRN_OK;
+}
+
+// Strides of a VIEW: no element may lie outside the root. Its offset, in elements, is left in data.
+static trn_status size_view(trn_plan *plan, uint64_t i, trn_error *error) {
+    const trn_record_tensor *t = &plan->file->tensors[i];
+    trn_view *view = &plan->tensors[i];
+    int64_t offset = dim_value(plan, t->view), low = offset, high = offset;
+    int64_t root_elements = trn_view_elements(&plan->tensors[t->root]);
+    int empty = 0, fits = offset >= 0;
+    for (uint32_t k = 0; k < t->rank; k++) {
+        int64_t reach, stride = dim_value(plan, t->view + 1 + k);
+        // An axis of one element never moves: its stride is of no importance, and 0 keeps products small.
+        view->strides[k] = view->dims[k] > 1 ? stride : 0;
+        empty |= view->dims[k] == 0;
+        if (view->dims[k] == 0) continue;
+        fits = fits && trn_mul(view->dims[k] - 1, view->strides[k], &reach) &&
+               trn_add(reach > 0 ? high : low, reach, reach > 0 ? &high : &low);
+    }
+    if (empty) {
+        memset(view->strides, 0, sizeof view->strides);
+        offset = 0;
+    } else if (!fits || low < 0 || high >= root_elements) {
+        return trn_fail(error, TRN_SHAPE, TRN_NOWHERE, tensor_name(plan, i), "view",
+                        "it reaches outside the tensor %s, %lld elements", tensor_name(plan, t->root),
+                        (long long)root_elements);
+    }
+    view->data = (void *)(uintptr_t)offset;
+    return TRN_OK;
+}
+
+static trn_status size_tensors(trn_plan *plan, const int64_t *symbols, trn_error *error) {
+    const trn_file *f = plan->file;
+    for (uint32_t i = 0; i < f->expressions_count; i++)
+        if (!trn_evaluate(f, i, symbols, &plan->values[i]))
+            return trn_fail(error, TRN_OVERFLOW, TRN_NOWHERE, "expressions", "",
+                            "expression %u has no value in 64 bits for these sizes", i);
+    for (uint64_t i = 0; i < f->tensors_count; i++) {
+        trn_status status = size_tensor(plan, i, error);
+        if (status != TRN_OK) return status;
+    }
+    for (uint64_t i = 0; i < f->tensors_count; i++) {
+        if (f->tensors[i].storage != trn_storage_VIEW) continue;
+        trn_status status = size_view(plan, i, error);
+        if (status != TRN_OK) return status;
+    }
+    return TRN_OK;
+}
+
+// ops.def says which strides a kernel takes; checked here once for all operators.
+static trn_status check_layout(const trn_plan *plan, const trn_record_operator *record, uint32_t k, trn_error *error) {
+    const trn_file *f = plan->file;
+    uint32_t tensor = f->operands[record->operands + k].tensor;
+    if (tensor == TRN_NONE) return TRN_OK;
+    int output = k >= record->input_count;
+    const trn_operand_row *row = trn_operand_row_of(record->kind, output, output ? k - record->input_count : k);
+    const trn_view *view = &plan->tensors[tensor];
+    if (row->layout != trn_layout_rows || view->rank == 0) return TRN_OK;
+    if (view->dims[view->rank - 1] > 1 && view->strides[view->rank - 1] != 1)
+        return trn_fail(error, TRN_SHAPE, TRN_NOWHERE, trn_string(f, record->name), row->name,
+                        "its last axis must be contiguous, its stride is %lld",
+                        (long long)view->strides[view->rank - 1]);
+    return TRN_OK;
+}
+
+static trn_status prepare_operators(trn_plan *plan, const trn_ukernels *ukernels, size_t *workspace, trn_error *error) {
+    const trn_file *f = plan->file;
+    *workspace = 0;
+    plan->work = 0;
+    for (uint64_t i = 0; i < f->operators_count; i++) {
+        const trn_record_operator *record = &f->operators[i];
+        for (uint32_t k = 0; k < (uint32_t)record->input_count + record->output_count; k++) {
+            trn_status status = check_layout(plan, record, k, error);
+            if (status != TRN_OK) return status;
+        }
+        trn_op *op = &plan->ops[i];
+        void *memory = op->plan;
+        *op = (trn_op){.class = trn_op_class_of(record->kind),
+                       .ukernels = ukernels,
+                       .file = f,
+                       .record = record,
+                       .tensors = plan->tensors,
+                       .plan = memory};
+        memset(op->plan, 0, op->class->plan_size(f, record));
+        trn_status status = op->class->prepare(op, error);
+        if (status != TRN_OK) return status;
+        if (op->workspace_size > *workspace) *workspace = op->workspace_size;
+        plan->work += op->work;
+    }
+    return TRN_OK;
+}
+
+static uint32_t root_of(const trn_file *f, uint32_t tensor) {
+    const trn_record_tensor *t = &f->tensors[tensor];
+    return t->storage == trn_storage_VIEW ? t->root : tensor;
+}
+
+// lifetimes[root] = the last operator that touches it or a view of it.
+static void find_lifetimes(trn_plan *plan) {
+    const trn_file *f = plan->file;
+    for (uint64_t i = 0; i < f->tensors_count; i++) plan->lifetimes[i] = 0;
+    for (uint32_t i = 0; i < f->operators_count; i++) {
+        const trn_record_operator *op = &f->operators[i];
+        for (uint32_t k = 0; k < (uint32_t)op->input_count + op->output_count; k++) {
+            uint32_t tensor = f->operands[op->operands + k].tensor;
+            if (tensor != TRN_NONE) plan->lifetimes[root_of(f, tensor)] = i;
+        }
+    }
+    for (uint64_t i = 0; i < f->ties_count; i++) plan->lifetimes[root_of(f, f->ties[i].source)] = FOREVER;
+    for (uint64_t i = 0; i < f->outputs_count; i++) plan->lifetimes[f->outputs[i].tensor] = FOREVER;
+}
+
+// Free ranges of the arena, unordered: few, since ranges that touch are joined.
+typedef struct arena {
+    struct {
+        uint64_t offset, size;
+    } holes[MAX_HOLES];
+    uint32_t hole_count;
+    uint64_t end;
+} arena;
+
+static uint64_t arena_take(arena *a, uint64_t size) {
+    uint32_t best = MAX_HOLES;
+    for (uint32_t i = 0; i < a->hole_count; i++)
+        if (a->holes[i].size >= size && (best == MAX_HOLES || a->holes[i].size < a->holes[best].size)) best = i;
+    if (best == MAX_HOLES) {
+        if (size > MAX_BYTES || a->end > MAX_BYTES) {
+            a->end = (uint64_t)MAX_BYTES + 1;  // too large: place_in_arena says so
+            return 0;
+        }
+        a->end += size;
+        return a->end - size;
+    }
+    uint64_t offset = a->holes[best].offset;
+    a->holes[best].offset += size;
+    a->holes[best].size -= size;
+    if (a->holes[best].size == 0) a->holes[best] = a->holes[--a->hole_count];
+    return offset;
+}
+
+static void arena_give(arena *a, uint64_t offset, uint64_t size) {
+    for (uint32_t i = 0; i < a->hole_count;) {
+        uint64_t start = a->holes[i].offset, end = start + a->holes[i].size;
+        if (end != offset && offset + size != start) {
+            i++;
+            continue;
+        }
+        if (start < offset) offset = start;
+        size += a->holes[i].size;
+        a->holes[i] = a->holes[--a->hole_count];
+    }
+    if (size == 0 || a->hole_count == MAX_HOLES) return;  // forgetting a hole costs memory, never correctness
+    a->holes[a->hole_count].offset = offset;
+    a->holes[a->hole_count++].size = size;
+}
+
+static uint64_t tensor_bytes(const trn_plan *plan, uint32_t i) {
+    return trn_align((size_t)trn_view_elements(&plan->tensors[i]) * trn_dtype_size(plan->tensors[i].dtype));
+}
+
+// Offsets of the arena's tensors (left in data until trn_plan_place), by walking the operators: what one touches first
+// is placed before it, what it touches last is given back after it.
+static int place_in_arena(trn_plan *plan, arena *a) {
+    const trn_file *f = plan->file;
+    for (uint64_t i = 0; i < f->tensors_count; i++)
+        if (f->tensors[i].storage != trn_storage_VIEW) plan->tensors[i].data = UNPLACED;
+    for (uint64_t i = 0; i < f->outputs_count; i++) {
+        uint32_t t = f->outputs[i].tensor;
+        if (f->outputs[i].state != TRN_NONE)
+            plan->tensors[t].data = (void *)(uintptr_t)arena_take(a, tensor_bytes(plan, t));
+    }
+    for (uint32_t i = 0; i < f->operators_count; i++) {
+        const trn_record_operator *op = &f->operators[i];
+        uint32_t operands = (uint32_t)op->input_count + op->output_count;
+        for (int give = 0; give <= 1; give++) {
+            for (uint32_t k = 0; k < operands; k++) {
+                uint32_t tensor = f->operands[op->operands + k].tensor;
+                if (tensor == TRN_NONE) continue;
+                uint32_t root = root_of(f, tensor);
+                if (f->tensors[root].storage != trn_storage_ARENA) continue;
+                if (!give && plan->tensors[root].data == UNPLACED)
+                    plan->tensors[root].data = (void *)(uintptr_t)arena_take(a, tensor_bytes(plan, root));
+                if (give && plan->lifetimes[root] == i) {
+                    arena_give(a, (uintptr_t)plan->tensors[root].data, tensor_bytes(plan, root));
+                    plan->lifetimes[root] = FOREVER;  // once, though the operator may have it twice
+                }
+            }
+        }
+        if (a->end > MAX_BYTES) return 0;
+    }
+    // A tie may read what no operator touches.
+    for (uint64_t i = 0; i < f->ties_count; i++) {
+        uint32_t root = root_of(f, f->ties[i].source);
+        if (f->tensors[root].storage == trn_storage_ARENA && plan->tensors[root].data == UNPLACED)
+            plan->tensors[root].data = (void *)(uintptr_t)arena_take(a, tensor_bytes(plan, root));
+    }
+    return a->end <= MAX_BYTES;
+}
+
+// The tensors that lie in the caller's memory: inputs, outputs, and the views of them.
+static void find_bindings(trn_plan *plan) {
+    const trn_file *f = plan->file;
+    uint32_t *ports = plan->lifetimes;  // lifetimes have served: the array now says which port a tensor is
+    for (uint64_t i = 0; i < f->tensors_count; i++) ports[i] = TRN_NONE;
+    for (uint32_t i = 0; i < f->inputs_count; i++)
+        if (f->inputs[i].state == TRN_NONE) ports[f->inputs[i].tensor] = i;
+    for (uint32_t i = 0; i < f->outputs_count; i++) ports[f->outputs[i].tensor] = (uint32_t)f->inputs_count + i;
+    plan->binding_count = 0;
+    for (uint32_t i = 0; i < f->tensors_count; i++) {
+        uint32_t root = root_of(f, i);
+        if (ports[root] == TRN_NONE) continue;
+        uint64_t offset = root == i ? 0 : (uintptr_t)plan->tensors[i].data * trn_dtype_size(plan->tensors[i].dtype);
+        plan->bindings[plan->binding_count++] = (trn_binding){.tensor = i, .port = ports[root], .offset = offset};
+    }
+}
+
+trn_status trn_plan_make(trn_plan *plan, const trn_file *file, const trn_ukernels *ukernels, const int64_t *symbols,
+                         void *memory, trn_error *error) {
+    *plan = (trn_plan){.file = file};
+    trn_scratch scratch = {.base = memory};
+    lay_out(plan, &scratch);
+    trn_status status = size_tensors(plan, symbols, error);
+    if (status != TRN_OK) return status;
+    size_t workspace;
+    status = prepare_operators(plan, ukernels, &workspace, error);
+    if (status != TRN_OK) return status;
+    find_lifetimes(plan);
+    arena a = {.hole_count = 0, .end = 0};
+    if (!place_in_arena(plan, &a) || workspace > SIZE_MAX / 4 || a.end > SIZE_MAX / 4)
+        return trn_fail(error, TRN_OVERFLOW, TRN_NOWHERE, "", "", "the arena would be too large to address");
+    find_bindings(plan);
+    plan->workspace_offset = (size_t)a.end;
+    plan->arena_size = (size_t)a.end + trn_align(workspace);
+    return TRN_OK;
+}
+
+void trn_plan_place(trn_plan *plan, char *arena) {
+    const trn_file *f = plan->file;
+    for (uint64_t i = 0; i < f->tensors_count; i++) {
+        const trn_record_tensor *t = &f->tensors[i];
+        if (t->storage == trn_storage_WEIGHTS) plan->tensors[i].data = (void *)(uintptr_t)(f->weights + t->data_offset);
+        if (t->storage == trn_storage_ARENA || t->storage == trn_storage_OUTPUT) {
+            uintptr_t offset = (uintptr_t)plan->tensors[i].data;
+            plan->tensors[i].data = offset == (uintptr_t)UNPLACED ? NULL : arena + offset;
+        }
+        if (t->storage == trn_storage_INPUT) plan->tensors[i].data = NULL;
+    }
+    for (uint64_t i = 0; i < f->tensors_count; i++) {
+        const trn_record_tensor *t = &f->tensors[i];
+        if (t->storage != trn_storage_VIEW) continue;
+        char *root = plan->tensors[t->root].data;
+        uintptr_t offset = (uintptr_t)plan->tensors[i].data * trn_dtype_size(t->dtype);
+        plan->tensors[i].data = root ? root + offset : NULL;
+    }
+    for (uint64_t i = 0; i < f->operators_count; i++) plan->ops[i].workspace = arena + plan->workspace_offset;
+    // What an output falls back on when the caller gives no memory for it is kept beside its binding.
+    for (uint64_t i = 0; i < plan->binding_count; i++)
+        plan->bindings[i].fallback = plan->tensors[plan->bindings[i].tensor].data;
+}
+
+trn_status trn_plan_run(const trn_plan *plan, void *const *ports, trn_error *error) {
+    for (uint64_t i = 0; i < plan->binding_count; i++) {
+        const trn_binding *b = &plan->bindings[i];
+        char *base = ports[b->port];
+        plan->tensors[b->tensor].data = base ? base + b->offset : b->fallback;
+    }
+    for (uint64_t i = 0; i < plan->file->operators_count; i++) {
+        const trn_op *op = &plan->ops[i];
+        trn_status status = op->class->run(op, error);
+        if (status != TRN_OK) return status;
+    }
+    return TRN_OK;
+}

@@ -1,0 +1,508 @@
+// SPDX-License-Identifier: Apache-2.0
+// From bytes nobody vouches for to checked tables. The only code that touches untrusted bytes.
+//
+// The structure (all but the weights) is copied first and checked in the copy, so that a file which changes under its
+// memory map cannot change what was checked. Checks run from the outside in: preamble, sections, then each record;
+// a record may be believed by the checks of the sections after it.
+#include "reader.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "the file is little-endian and is read in place: big-endian hosts are not supported"
+#endif
+
+// What a check needs to say where it failed.
+typedef struct reader {
+    trn_file *file;
+    trn_error *error;
+    const char *section;
+    uint64_t offset;  // of the record being checked, in the file
+} reader;
+
+#define HEADER_END (sizeof(trn_record_preamble) + sizeof(trn_record_header))
+#define TABLE_END  (HEADER_END + TRN_SECTION_COUNT * sizeof(trn_record_section))
+
+#define REFUSE(r, field, ...) trn_fail((r)->error, TRN_MALFORMED, (r)->offset, (r)->section, field, __VA_ARGS__)
+#define REQUIRE(r, condition, field, ...)                       \
+    do {                                                        \
+        if (!(condition)) return REFUSE(r, field, __VA_ARGS__); \
+    } while (0)
+#define TRY(call)                              \
+    do {                                       \
+        trn_status status_ = (call);           \
+        if (status_ != TRN_OK) return status_; \
+    } while (0)
+
+static const struct {
+    const char *name;
+    size_t record_size;
+} section_rows[] = {
+#define TRN_SECTION(name, value, record, doc) [value] = {#name, sizeof(trn_record_##record)},
+#include "tinyrnn/format.def"
+};
+
+static void enter(reader *r, uint32_t section, uint64_t index) {
+    const trn_record_section *table = (const trn_record_section *)((const uint8_t *)r->file->structure + HEADER_END);
+    r->section = section_rows[section].name;
+    r->offset = table[section].offset + index * section_rows[section].record_size;
+}
+
+static int range_ok(uint64_t first, uint64_t count, uint64_t limit) { return first <= limit && count <= limit - first; }
+
+static trn_status check_preamble(reader *r, const uint8_t *data, size_t size) {
+    trn_file *f = r->file;
+    r->section = "header";
+    r->offset = 0;
+    if (size < 4 || memcmp(data, "TRNN", 4) != 0)
+        return trn_fail(r->error, TRN_NOT_A_MODEL, 0, "header", "magic",
+                        "this is not a .trnn file: it does not begin with TRNN");
+    if (size < TABLE_END)
+        return trn_fail(r->error, TRN_TRUNCATED, size, "header", "", "the file ends after %zu bytes, inside its header",
+                        size);
+    memcpy(&f->preamble, data, sizeof f->preamble);
+    memcpy(&f->header, data + sizeof f->preamble, sizeof f->header);
+    if (f->preamble.version_major != TRN_VERSION_MAJOR || f->preamble.version_minor != TRN_VERSION_MINOR)
+        return trn_fail(r->error, TRN_VERSION, 4, "header", "version",
+                        "the file has version %u.%u, this library reads %d.%d: convert the model again",
+                        f->preamble.version_major, f->preamble.version_minor, TRN_VERSION_MAJOR, TRN_VERSION_MINOR);
+    if (f->header.file_size != size)
+        return trn_fail(r->error, TRN_TRUNCATED, 16, "header", "file_size",
+                        "the header says %llu bytes, the file has %zu", (unsigned long long)f->header.file_size, size);
+    uint64_t weights = f->header.weights_offset;
+    REQUIRE(r, weights >= TABLE_END && weights <= size && weights % 64 == 0, "weights_offset",
+            "%llu is not a multiple of 64 inside the file", (unsigned long long)weights);
+    REQUIRE(r, f->header.section_count == TRN_SECTION_COUNT, "section_count", "found %u sections, expected %d",
+            f->header.section_count, TRN_SECTION_COUNT);
+    REQUIRE(r, f->header.streamable <= 1 && f->header.reserved == 0, "streamable", "found %u, expected 0 or 1",
+            f->header.streamable);
+    return TRN_OK;
+}
+
+// Copies the structure and checks its checksum (the weights' too when asked for).
+static trn_status copy_structure(reader *r, const uint8_t *data, size_t size, uint32_t flags) {
+    trn_file *f = r->file;
+    size_t n = (size_t)f->header.weights_offset;
+    f->structure = malloc(n);
+    if (!f->structure)
+        return trn_fail(r->error, TRN_OUT_OF_MEMORY, TRN_NOWHERE, "", "",
+                        "no memory for the file's structure, %zu bytes", n);
+    memcpy(f->structure, data, n);
+    // The bytes may have changed since check_preamble read them: what it checked must be what was copied.
+    if (memcmp(f->structure, &f->preamble, sizeof f->preamble) != 0 ||
+        memcmp((uint8_t *)f->structure + sizeof f->preamble, &f->header, sizeof f->header) != 0)
+        return REFUSE(r, "", "the file changed while it was read");
+    uint32_t crc = trn_crc32(0, (uint8_t *)f->structure + sizeof f->preamble, n - sizeof f->preamble);
+    if (crc != f->preamble.structure_checksum)
+        return trn_fail(r->error, TRN_CHECKSUM, 8, "header", "structure_checksum",
+                        "found %08x, the structure gives %08x: the file is damaged", f->preamble.structure_checksum,
+                        crc);
+    if (flags & TRN_OPEN_VERIFY) {
+        crc = trn_crc32(0, data + n, size - n);
+        if (crc != f->preamble.weights_checksum)
+            return trn_fail(r->error, TRN_CHECKSUM, 12, "header", "weights_checksum",
+                            "found %08x, the weights give %08x: the file is damaged", f->preamble.weights_checksum,
+                            crc);
+    }
+    return TRN_OK;
+}
+
+static trn_status check_sections(reader *r, const uint8_t *data) {
+    trn_file *f = r->file;
+    const uint8_t *base = f->structure;
+    const trn_record_section *table = (const trn_record_section *)(base + HEADER_END);
+    uint64_t end = TABLE_END;
+    for (uint32_t i = 0; i < TRN_SECTION_COUNT; i++) {
+        const trn_record_section *s = &table[i];
+        r->section = section_rows[i].name;
+        r->offset = HEADER_END + i * sizeof *s;
+        REQUIRE(r, s->kind == i && s->reserved == 0, "kind", "found %u, expected %u", s->kind, i);
+        uint64_t limit = i == trn_section_weights ? f->header.file_size : f->header.weights_offset;
+        REQUIRE(r, s->offset % 8 == 0 && s->offset >= end && range_ok(s->offset, s->size, limit), "offset",
+                "%llu + %llu bytes does not lie in its place, from %llu to %llu", (unsigned long long)s->offset,
+                (unsigned long long)s->size, (unsigned long long)end, (unsigned long long)limit);
+        REQUIRE(r, s->size % section_rows[i].record_size == 0 && s->size / section_rows[i].record_size < TRN_NONE,
+                "size", "%llu is not a number of records of %zu bytes", (unsigned long long)s->size,
+                section_rows[i].record_size);
+        end = s->offset + s->size;
+    }
+    const trn_record_section *w = &table[trn_section_weights];
+    REQUIRE(r, w->offset == f->header.weights_offset && end == f->header.file_size, "offset",
+            "the weights must reach from weights_offset to the end");
+#define TRN_SECTION(name, value, record, doc)                                          \
+    f->name = (const trn_record_##record *)(const void *)(base + table[value].offset); \
+    f->name##_count = table[value].size / sizeof(trn_record_##record);
+#include "tinyrnn/format.def"
+    f->weights = data + w->offset;
+    return TRN_OK;
+}
+
+static trn_status check_string(reader *r, uint32_t offset, const char *field) {
+    REQUIRE(r, offset < r->file->strings_count, field, "string %u is outside the strings, %llu bytes", offset,
+            (unsigned long long)r->file->strings_count);
+    return TRN_OK;
+}
+
+static trn_status check_strings(reader *r) {
+    const trn_file *f = r->file;
+    enter(r, trn_section_strings, 0);
+    REQUIRE(r, f->strings_count > 0 && f->strings[0] == 0 && f->strings[f->strings_count - 1] == 0, "",
+            "the section must begin and end with NUL");
+    r->section = "header";
+    r->offset = sizeof f->preamble;
+    TRY(check_string(r, f->header.reason, "reason"));
+    for (uint64_t i = 0; i < f->metadata_count; i++) {
+        enter(r, trn_section_metadata, i);
+        TRY(check_string(r, f->metadata[i].key, "key"));
+        TRY(check_string(r, f->metadata[i].value, "value"));
+    }
+    return TRN_OK;
+}
+
+static trn_status check_symbols(reader *r) {
+    const trn_file *f = r->file;
+    enter(r, trn_section_symbols, 0);
+    REQUIRE(r, f->symbols_count <= TRN_MAX_SYMBOLS, "", "found %llu symbols, at most %d",
+            (unsigned long long)f->symbols_count, TRN_MAX_SYMBOLS);
+    for (uint64_t i = 0; i < f->symbols_count; i++) {
+        const trn_record_symbol *s = &f->symbols[i];
+        enter(r, trn_section_symbols, i);
+        TRY(check_string(r, s->name, "name"));
+        uint32_t role = i == f->header.time_symbol    ? trn_role_TIME
+                        : i == f->header.batch_symbol ? trn_role_BATCH
+                                                      : trn_role_OTHER;
+        REQUIRE(r, s->role == role, "role", "found %u, the header makes it %u", s->role, role);
+    }
+    r->section = "header";
+    r->offset = sizeof f->preamble;
+    REQUIRE(r, f->header.time_symbol == TRN_NONE || f->header.time_symbol < f->symbols_count, "time_symbol",
+            "no such symbol");
+    REQUIRE(r, f->header.batch_symbol == TRN_NONE || f->header.batch_symbol < f->symbols_count, "batch_symbol",
+            "no such symbol");
+    return TRN_OK;
+}
+
+static trn_status check_expressions(reader *r) {
+    const trn_file *f = r->file;
+    uint64_t next = 0;
+    for (uint64_t i = 0; i < f->expressions_count; i++) {
+        const trn_record_expression *e = &f->expressions[i];
+        enter(r, trn_section_expressions, i);
+        REQUIRE(r, e->first_term == next && e->term_count > 0 && range_ok(e->first_term, e->term_count, f->terms_count),
+                "first_term", "its terms must follow those of the expression before it");
+        REQUIRE(r, e->term_count <= TRN_MAX_EXPRESSION, "term_count", "found %u terms, at most %d", e->term_count,
+                TRN_MAX_EXPRESSION);
+        next += e->term_count;
+        uint32_t depth = 0;
+        for (uint32_t k = 0; k < e->term_count; k++) {
+            const trn_record_term *t = &f->terms[e->first_term + k];
+            enter(r, trn_section_terms, e->first_term + k);
+            REQUIRE(r, t->kind <= trn_term_MAX, "kind", "found %u", t->kind);
+            if (t->kind == trn_term_SYMBOL)
+                REQUIRE(r, t->symbol < f->symbols_count, "symbol", "no symbol %u", t->symbol);
+            if (t->kind <= trn_term_SYMBOL) depth++;
+            else REQUIRE(r, depth-- >= 2, "kind", "an operation needs two values");
+            REQUIRE(r, depth <= TRN_MAX_TERMS, "kind", "the expression is deeper than %d", TRN_MAX_TERMS);
+        }
+        REQUIRE(r, depth == 1, "kind", "the expression ends with %u values, not 1", depth);
+    }
+    enter(r, trn_section_terms, next);
+    REQUIRE(r, next == f->terms_count, "", "terms that belong to no expression");
+    for (uint64_t i = 0; i < f->dims_count; i++) {
+        enter(r, trn_section_dims, i);
+        REQUIRE(r, f->dims[i].expression == TRN_NONE || f->dims[i].expression < f->expressions_count, "expression",
+                "no expression %u", f->dims[i].expression);
+    }
+    return TRN_OK;
+}
+
+// A constant: its dims are known and their size is the record's.
+static trn_status check_weights(reader *r, const trn_record_tensor *t) {
+    int64_t bytes = (int64_t)trn_dtype_size(t->dtype);
+    for (uint32_t i = 0; i < t->rank; i++) {
+        const trn_record_dim *d = &r->file->dims[t->dims + i];
+        REQUIRE(r, d->expression == TRN_NONE && trn_mul(bytes, d->value, &bytes), "dims",
+                "a constant needs constant dims");
+    }
+    REQUIRE(r, t->data_offset % 64 == 0 && range_ok(t->data_offset, t->data_size, r->file->weights_count),
+            "data_offset", "%llu + %llu bytes does not lie in the weights, %llu bytes, at a multiple of 64",
+            (unsigned long long)t->data_offset, (unsigned long long)t->data_size,
+            (unsigned long long)r->file->weights_count);
+    REQUIRE(r, (uint64_t)bytes == t->data_size, "data_size", "found %llu, its dims need %lld",
+            (unsigned long long)t->data_size, (long long)bytes);
+    return TRN_OK;
+}
+
+static trn_status check_view(reader *r, const trn_record_tensor *t) {
+    const trn_file *f = r->file;
+    if (t->storage != trn_storage_VIEW) {
+        REQUIRE(r, t->root == TRN_NONE && t->view == TRN_NONE, "root", "only a VIEW has a root");
+        return TRN_OK;
+    }
+    REQUIRE(r, t->root < f->tensors_count, "root", "no tensor %u", t->root);
+    const trn_record_tensor *root = &f->tensors[t->root];
+    REQUIRE(r, root->storage != trn_storage_VIEW && root->packing == trn_packing_NONE && root->dtype == t->dtype,
+            "root", "tensor %u is a VIEW, packed, or of another dtype", t->root);
+    REQUIRE(r, range_ok(t->view, (uint64_t)t->rank + 1, f->dims_count), "view",
+            "its offset and strides lie outside the dims");
+    return TRN_OK;
+}
+
+static trn_status check_tensors(reader *r) {
+    const trn_file *f = r->file;
+    for (uint64_t i = 0; i < f->tensors_count; i++) {
+        const trn_record_tensor *t = &f->tensors[i];
+        enter(r, trn_section_tensors, i);
+        TRY(check_string(r, t->name, "name"));
+        REQUIRE(r, trn_dtype_size(t->dtype) > 0, "dtype", "found %u", t->dtype);
+        REQUIRE(r, t->rank <= TRN_MAX_RANK, "rank", "found %u, at most %d", t->rank, TRN_MAX_RANK);
+        REQUIRE(r, t->storage <= trn_storage_VIEW, "storage", "found %u", t->storage);
+        REQUIRE(r, range_ok(t->dims, t->rank, f->dims_count), "dims", "they lie outside the dims section");
+        for (uint32_t k = 0; k < t->rank; k++)
+            REQUIRE(r, f->dims[t->dims + k].expression != TRN_NONE || f->dims[t->dims + k].value >= 0, "dims",
+                    "dimension %u is %lld", k, (long long)f->dims[t->dims + k].value);
+        TRY(check_view(r, t));
+        if (t->storage == trn_storage_WEIGHTS) TRY(check_weights(r, t));
+        else REQUIRE(r, t->data_offset == 0 && t->data_size == 0, "data_offset", "only a constant has data");
+        if (t->packing == trn_packing_NONE) {
+            REQUIRE(r, t->panel_width == 0, "panel_width", "only a packed tensor has panels");
+            continue;
+        }
+        REQUIRE(r,
+                t->packing == trn_packing_F32_PANELS && t->dtype == trn_dtype_F32 && t->rank >= 2 &&
+                    t->storage <= trn_storage_WEIGHTS,
+                "packing", "found %u: only float32 constants and intermediates of rank 2 and up are packed",
+                t->packing);
+        REQUIRE(r, t->panel_width >= 16 && t->panel_width <= 64 && t->panel_width % 16 == 0, "panel_width", "found %u",
+                t->panel_width);
+    }
+    return TRN_OK;
+}
+
+static uint8_t root_storage(const trn_file *f, uint32_t tensor) {
+    const trn_record_tensor *t = &f->tensors[tensor];
+    return t->storage == trn_storage_VIEW ? f->tensors[t->root].storage : t->storage;
+}
+
+static trn_status check_operand(reader *r, const trn_record_operator *op, uint32_t i) {
+    const trn_file *f = r->file;
+    int output = i >= op->input_count;
+    const trn_operand_row *row = trn_operand_row_of(op->kind, output, output ? i - op->input_count : i);
+    uint32_t tensor = f->operands[op->operands + i].tensor;
+    if (tensor == TRN_NONE) {
+        REQUIRE(r, row->need == trn_need_optional, row->name, "the operand is required");
+        return TRN_OK;
+    }
+    REQUIRE(r, tensor < f->tensors_count, row->name, "no tensor %u", tensor);
+    REQUIRE(r, f->tensors[tensor].packing == trn_packing_NONE || row->layout == trn_layout_packed, row->name,
+            "tensor %u is packed, the operand is not", tensor);
+    uint8_t storage = root_storage(f, tensor);
+    REQUIRE(r, !output || storage == trn_storage_ARENA || storage == trn_storage_OUTPUT, row->name,
+            "an operator may not write into tensor %u", tensor);
+    return TRN_OK;
+}
+
+static trn_status check_operators(reader *r) {
+    const trn_file *f = r->file;
+    for (uint64_t i = 0; i < f->operators_count; i++) {
+        const trn_record_operator *op = &f->operators[i];
+        enter(r, trn_section_operators, i);
+        TRY(check_string(r, op->name, "name"));
+        trn_operator_row row = trn_operator_row_of(op->kind);
+        if (!row.name)
+            return trn_fail(r->error, TRN_UNSUPPORTED, r->offset, trn_string(f, op->name), "kind",
+                            "operator %u is unknown to this library", op->kind);
+        r->section = row.name;
+        REQUIRE(r, (row.variadic || op->input_count <= row.inputs) && op->output_count <= row.outputs, "input_count",
+                "found %u inputs and %u outputs, at most %u and %u", op->input_count, op->output_count, row.inputs,
+                row.outputs);
+        uint32_t operands = (uint32_t)op->input_count + op->output_count;
+        REQUIRE(r, range_ok(op->operands, operands, f->operands_count), "operands",
+                "they lie outside the operands section");
+        for (uint32_t k = op->input_count; k < row.inputs; k++) {
+            const trn_operand_row *missing = trn_operand_row_of(op->kind, 0, k);
+            REQUIRE(r, missing->need == trn_need_optional, missing->name, "the operand is required");
+        }
+        for (uint32_t k = op->output_count; k < row.outputs; k++) {
+            const trn_operand_row *missing = trn_operand_row_of(op->kind, 1, k);
+            REQUIRE(r, missing->need == trn_need_optional, missing->name, "the operand is required");
+        }
+        for (uint32_t k = 0; k < operands; k++) TRY(check_operand(r, op, k));
+        uint32_t fixed = row.attributes - row.list;
+        REQUIRE(r, range_ok(op->attributes, op->attribute_count, f->attributes_count), "attributes",
+                "they lie outside the attributes section");
+        REQUIRE(r, row.list ? op->attribute_count >= fixed : op->attribute_count == fixed, "attribute_count",
+                "found %u, expected %u", op->attribute_count, fixed);
+    }
+    uint64_t next = 0;
+    for (uint64_t i = 0; i < f->blocks_count; i++) {
+        enter(r, trn_section_blocks, i);
+        REQUIRE(r,
+                f->blocks[i].first_operator == next && range_ok(next, f->blocks[i].operator_count, f->operators_count),
+                "first_operator", "blocks must follow one another");
+        next += f->blocks[i].operator_count;
+    }
+    enter(r, trn_section_blocks, 0);
+    REQUIRE(r, next == f->operators_count && f->blocks_count > 0, "operator_count",
+            "the blocks hold %llu operators of %llu", (unsigned long long)next, (unsigned long long)f->operators_count);
+    if (f->blocks_count > 1)
+        return trn_fail(r->error, TRN_UNSUPPORTED, r->offset, "blocks", "",
+                        "no operator of this library refers to a block but the first");
+    return TRN_OK;
+}
+
+// An axis of a port or state is -1, or the axis whose dimension is just that symbol.
+static trn_status check_axis(reader *r, const trn_record_tensor *t, int32_t axis, uint32_t symbol, const char *field) {
+    uint32_t found = TRN_NONE;
+    int count = 0;
+    for (uint32_t k = 0; k < t->rank && symbol != TRN_NONE; k++)
+        if (trn_dim_symbol(r->file, t->dims + k) == symbol) {
+            found = k;
+            count++;
+        }
+    if (axis == -1) {
+        REQUIRE(r, count == 0, field, "axis %u has the symbol, the record says that none has", found);
+        return TRN_OK;
+    }
+    REQUIRE(r, axis >= 0 && axis < t->rank && count == 1 && found == (uint32_t)axis, field,
+            "axis %d does not have the symbol, alone", axis);
+    return TRN_OK;
+}
+
+static int depends_on(const trn_file *f, const trn_record_tensor *t, uint32_t symbol) {
+    for (uint32_t k = 0; k < t->rank; k++) {
+        uint32_t e = f->dims[t->dims + k].expression;
+        if (e == TRN_NONE) continue;
+        for (uint32_t i = 0; i < f->expressions[e].term_count; i++) {
+            const trn_record_term *term = &f->terms[f->expressions[e].first_term + i];
+            if (term->kind == trn_term_SYMBOL && term->symbol == symbol) return 1;
+        }
+    }
+    return 0;
+}
+
+static trn_status check_port(reader *r, uint32_t section, uint64_t i, uint8_t *owners) {
+    const trn_file *f = r->file;
+    int input = section == trn_section_inputs;
+    const trn_record_port *p = input ? &f->inputs[i] : &f->outputs[i];
+    enter(r, section, i);
+    REQUIRE(r, p->tensor < f->tensors_count && owners[p->tensor]++ == 0, "tensor",
+            "tensor %u does not exist or has a port already", p->tensor);
+    const trn_record_tensor *t = &f->tensors[p->tensor];
+    REQUIRE(r, p->state == TRN_NONE || p->state < f->states_count, "state", "no state %u", p->state);
+    uint8_t expected = !input ? trn_storage_OUTPUT : p->state == TRN_NONE ? trn_storage_INPUT : trn_storage_STATE;
+    REQUIRE(r, t->storage == expected, "tensor", "tensor %u has storage %u, expected %u", p->tensor, t->storage,
+            expected);
+    if (input && p->state != TRN_NONE)
+        REQUIRE(r, f->states[p->state].tensor == p->tensor && f->states[p->state].input == i, "state",
+                "state %u does not start from here", p->state);
+    TRY(check_axis(r, t, p->time_axis, f->header.time_symbol, "time_axis"));
+    return check_axis(r, t, p->batch_axis, f->header.batch_symbol, "batch_axis");
+}
+
+static trn_status check_tie(reader *r, uint32_t state, uint32_t tie) {
+    const trn_file *f = r->file;
+    const trn_record_tie *t = &f->ties[tie];
+    enter(r, trn_section_ties, tie);
+    REQUIRE(r, t->destination < f->tensors_count && t->source < f->tensors_count, "source", "no such tensor");
+    const trn_record_tensor *destination = &f->tensors[t->destination], *source = &f->tensors[t->source];
+    uint32_t root = destination->storage == trn_storage_VIEW ? destination->root : t->destination;
+    REQUIRE(r, root == f->states[state].tensor, "destination", "tensor %u is not the state", t->destination);
+    REQUIRE(r,
+            source->packing == trn_packing_NONE && source->dtype == destination->dtype &&
+                source->rank == destination->rank && root_storage(f, t->source) != trn_storage_STATE,
+            "source", "tensor %u is packed, looks into a state, or differs in dtype or rank", t->source);
+    return TRN_OK;
+}
+
+static trn_status check_state(reader *r, uint32_t i, uint8_t *owners) {
+    const trn_file *f = r->file;
+    const trn_record_state *s = &f->states[i];
+    enter(r, trn_section_states, i);
+    REQUIRE(r, s->tensor < f->tensors_count && f->tensors[s->tensor].storage == trn_storage_STATE, "tensor",
+            "tensor %u is no STATE", s->tensor);
+    const trn_record_tensor *t = &f->tensors[s->tensor];
+    REQUIRE(r, t->dtype == trn_dtype_F32, "tensor", "a state is float32");
+    REQUIRE(r, f->header.time_symbol == TRN_NONE || !depends_on(f, t, f->header.time_symbol), "tensor",
+            "a state cannot grow with time");
+    TRY(check_axis(r, t, s->batch_axis, f->header.batch_symbol, "batch_axis"));
+    if (s->initial != TRN_NONE) {
+        REQUIRE(r, s->initial < f->tensors_count, "initial", "no tensor %u", s->initial);
+        const trn_record_tensor *n = &f->tensors[s->initial];
+        REQUIRE(r,
+                n->storage == trn_storage_WEIGHTS && n->packing == trn_packing_NONE && n->dtype == t->dtype &&
+                    n->rank == t->rank,
+                "initial", "tensor %u is not a constant like the state", s->initial);
+    }
+    if (s->input == TRN_NONE)
+        REQUIRE(r, owners[s->tensor]++ == 0, "tensor", "tensor %u has an owner already", s->tensor);
+    else
+        REQUIRE(r, s->input < f->inputs_count && f->inputs[s->input].state == i, "input",
+                "input %u does not start this state", s->input);
+    REQUIRE(r, range_ok(s->first_tie, s->tie_count, f->ties_count), "first_tie",
+            "its ties lie outside the ties section");
+    for (uint32_t k = 0; k < s->tie_count; k++) TRY(check_tie(r, i, s->first_tie + k));
+    return TRN_OK;
+}
+
+// Ports and states own every INPUT, OUTPUT and STATE tensor, each once; every symbol is the dimension of an input.
+static trn_status check_interface(reader *r, uint8_t *owners) {
+    const trn_file *f = r->file;
+    for (uint64_t i = 0; i < f->inputs_count; i++) TRY(check_port(r, trn_section_inputs, i, owners));
+    for (uint64_t i = 0; i < f->outputs_count; i++) TRY(check_port(r, trn_section_outputs, i, owners));
+    uint64_t next = 0;
+    for (uint32_t i = 0; i < f->states_count; i++) {
+        TRY(check_state(r, i, owners));
+        enter(r, trn_section_states, i);
+        REQUIRE(r, f->states[i].first_tie == next, "first_tie", "ties must follow one another");
+        next += f->states[i].tie_count;
+    }
+    for (uint64_t i = 0; i < f->tensors_count; i++) {
+        uint8_t storage = f->tensors[i].storage;
+        enter(r, trn_section_tensors, i);
+        int owned = storage == trn_storage_INPUT || storage == trn_storage_OUTPUT || storage == trn_storage_STATE;
+        REQUIRE(r, !owned || owners[i], "storage", "the tensor has storage %u, but no port or state", storage);
+    }
+    for (uint64_t s = 0; s < f->symbols_count; s++) {
+        int found = 0;
+        for (uint64_t i = 0; i < f->inputs_count && !found; i++) {
+            const trn_record_tensor *t = &f->tensors[f->inputs[i].tensor];
+            for (uint32_t k = 0; k < t->rank; k++) found |= trn_dim_symbol(f, t->dims + k) == s;
+        }
+        enter(r, trn_section_symbols, s);
+        REQUIRE(r, found, "", "no input has this symbol as a dimension");
+    }
+    return TRN_OK;
+}
+
+static trn_status read_file(reader *r, const uint8_t *data, size_t size, uint32_t flags) {
+    TRY(check_preamble(r, data, size));
+    TRY(copy_structure(r, data, size, flags));
+    TRY(check_sections(r, data));
+    TRY(check_strings(r));
+    TRY(check_symbols(r));
+    TRY(check_expressions(r));
+    TRY(check_tensors(r));
+    TRY(check_operators(r));
+    uint8_t *owners = calloc(1, r->file->tensors_count + 1);
+    if (!owners) return trn_fail(r->error, TRN_OUT_OF_MEMORY, TRN_NOWHERE, "", "", "no memory to check the tensors");
+    trn_status status = check_interface(r, owners);
+    free(owners);
+    return status;
+}
+
+trn_status trn_file_read(const void *data, size_t size, uint32_t flags, trn_file *file, trn_error *error) {
+    memset(file, 0, sizeof *file);
+    reader r = {.file = file, .error = error};
+    trn_status status = read_file(&r, data, size, flags);
+    if (status != TRN_OK) trn_file_close(file);
+    return status;
+}
+
+void trn_file_close(trn_file *file) {
+    free(file->structure);
+    file->structure = NULL;
+}
