@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// The kernels on AVX2 and FMA (x86-64 since Haswell and Zen).
+#if defined(__x86_64__) || defined(_M_X64)
+#include <float.h>
+#include <immintrin.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "../format.h"
+#include "../ukernels.h"
+#include "target.h"
+
+TRN_TARGET_BEGIN("avx2,fma")
+#define TRN_ISA_NAME avx2
+#include "vec_avx2.h"
+
+#include "ukernels_tmpl.h"
+TRN_TARGET_END
+#else
+// An empty file is not C.
+typedef int trn_no_avx2;
+#endif

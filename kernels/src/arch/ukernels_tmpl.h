@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every kernel of one instruction set, and its table: included by <isa>.c behind its vocabulary, with TRN_ISA_NAME set.
+
+#include "../ukernels.h"
+
+// f32_gemm -> f32_gemm_avx2
+#define TRN_KERNEL(slot) TRN_PASTE(slot, TRN_ISA_NAME)
+
+#include "elementary_tmpl.h"
+#include "circular_tmpl.h"
+#include "pow_tmpl.h"
+#include "gemm_tmpl.h"
+#include "cells_tmpl.h"
+#include "map_tmpl.h"
+#include "softmax_tmpl.h"
+
+// A kernel that is missing or has other parameters than its row does not compile.
+#define TRN_UKERNEL(slot, parameters) \
+    _Static_assert(_Generic(&TRN_KERNEL(slot), void(*) parameters : 1, default : 0), "not as in ukernels.def: " #slot);
+#include "../ukernels.def"
+
+const trn_ukernels TRN_PASTE(trn_ukernels, TRN_ISA_NAME) = {
+    .isa = TRN_STRING(TRN_ISA_NAME),
+    .fused = TRN_PASTE(trn_fused, TRN_ISA_NAME),
+#define TRN_UKERNEL(slot, parameters) .slot = TRN_KERNEL(slot),
+#include "../ukernels.def"
+};

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// The vector vocabulary of vec_scalar.h, which says what each word means, on AVX2 and FMA.
+#ifndef TRN_VEC_AVX2_H
+#define TRN_VEC_AVX2_H
+
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "target.h"
+
+enum { VF_LANES = 8 };
+typedef __m256 vf;
+typedef __m256i vi;
+typedef __m256 vm;  // only the sign bit of a lane counts
+
+// A window into it is a mask of the first n lanes.
+static const int32_t vec_first_lanes[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+TRN_INLINE __m256i vec_first(size_t n) { return _mm256_loadu_si256((const __m256i *)(vec_first_lanes + 8 - n)); }
+
+TRN_INLINE vf vf_load(const float *p) { return _mm256_loadu_ps(p); }
+TRN_INLINE vf vf_load_n(const float *p, size_t n) { return _mm256_maskload_ps(p, vec_first(n)); }
+TRN_INLINE void vf_store(float *p, vf a) { _mm256_storeu_ps(p, a); }
+TRN_INLINE void vf_store_n(float *p, vf a, size_t n) { _mm256_maskstore_ps(p, vec_first(n), a); }
+TRN_INLINE vf vf_set1(float x) { return _mm256_set1_ps(x); }
+TRN_INLINE vf vf_zero(void) { return _mm256_setzero_ps(); }
+
+TRN_INLINE vf vf_add(vf a, vf b) { return _mm256_add_ps(a, b); }
+TRN_INLINE vf vf_sub(vf a, vf b) { return _mm256_sub_ps(a, b); }
+TRN_INLINE vf vf_mul(vf a, vf b) { return _mm256_mul_ps(a, b); }
+TRN_INLINE vf vf_div(vf a, vf b) { return _mm256_div_ps(a, b); }
+TRN_INLINE vf vf_sqrt(vf a) { return _mm256_sqrt_ps(a); }
+TRN_INLINE vf vf_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
+
+// The instructions return their second operand where either is NaN and where both are zeros.
+TRN_INLINE vf vf_at_most(vf bound, vf x) { return _mm256_min_ps(bound, x); }
+TRN_INLINE vf vf_at_least(vf bound, vf x) { return _mm256_max_ps(bound, x); }
+TRN_INLINE vf vf_floor(vf a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
+TRN_INLINE vf vf_ceil(vf a) { return _mm256_round_ps(a, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC); }
+TRN_INLINE vf vf_round(vf a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+
+TRN_INLINE vm vf_lt(vf a, vf b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
+TRN_INLINE vm vf_le(vf a, vf b) { return _mm256_cmp_ps(a, b, _CMP_LE_OQ); }
+TRN_INLINE vm vf_eq(vf a, vf b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ); }
+TRN_INLINE vm vf_is_nan(vf a) { return _mm256_cmp_ps(a, a, _CMP_UNORD_Q); }
+TRN_INLINE vf vf_select(vm m, vf yes, vf no) { return _mm256_blendv_ps(no, yes, m); }
+TRN_INLINE int vm_any(vm m) { return _mm256_movemask_ps(m); }
+
+TRN_INLINE vi vf_bits(vf a) { return _mm256_castps_si256(a); }
+TRN_INLINE vf vi_as_vf(vi a) { return _mm256_castsi256_ps(a); }
+TRN_INLINE vi vi_load(const int32_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
+TRN_INLINE void vi_store(int32_t *p, vi a) { _mm256_storeu_si256((__m256i *)p, a); }
+TRN_INLINE vi vi_set1(int32_t x) { return _mm256_set1_epi32(x); }
+TRN_INLINE vi vi_add(vi a, vi b) { return _mm256_add_epi32(a, b); }
+TRN_INLINE vi vi_sub(vi a, vi b) { return _mm256_sub_epi32(a, b); }
+TRN_INLINE vi vi_and(vi a, vi b) { return _mm256_and_si256(a, b); }
+TRN_INLINE vi vi_or(vi a, vi b) { return _mm256_or_si256(a, b); }
+TRN_INLINE vi vi_xor(vi a, vi b) { return _mm256_xor_si256(a, b); }
+TRN_INLINE vi vi_shift_left(vi a, int count) { return _mm256_slli_epi32(a, count); }
+TRN_INLINE vi vi_shift_right(vi a, int count) { return _mm256_srai_epi32(a, count); }
+TRN_INLINE vm vi_is_negative(vi a) { return _mm256_castsi256_ps(a); }
+TRN_INLINE vf vi_to_vf(vi a) { return _mm256_cvtepi32_ps(a); }
+
+TRN_INLINE vf vf_abs(vf a) { return _mm256_and_ps(a, vi_as_vf(vi_set1(INT32_MAX))); }
+TRN_INLINE vf vf_neg(vf a) { return _mm256_xor_ps(a, vi_as_vf(vi_set1(INT32_MIN))); }
+TRN_INLINE vf vf_flip(vf a, vf s) { return _mm256_xor_ps(a, _mm256_and_ps(s, vi_as_vf(vi_set1(INT32_MIN)))); }
+
+TRN_INLINE float vf_reduce_add(vf a) {
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
+#endif

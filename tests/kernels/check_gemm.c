@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// f32_gemm: the chain of every element, tails, strides, continuation.
+#include "check.h"
+
+typedef struct problem {
+    size_t m, n, k, panel, x_stride, init_stride, y_stride;
+    int with_init;
+    check_buffer x, w, init;  // sized exactly, so that a read beyond them meets a guard
+} problem;
+
+static problem random_problem(size_t largest, int wild) {
+    problem p;
+    p.m = check_random() % 3 == 0 ? 1 : check_between(1, 20);
+    p.n = check_between(1, largest);
+    p.k = check_between(0, 40);
+    p.panel = 16 * check_between(1, 4);
+    p.x_stride = p.k + check_between(0, 3);
+    p.with_init = check_random() % 4 != 0;
+    p.init_stride = check_random() % 2 ? 0 : p.n + check_between(0, 5);
+    p.y_stride = p.n + check_between(0, 5);
+    p.x = check_filled((p.m - 1) * p.x_stride + p.k, wild);
+    p.w = check_filled((p.n + 15) / 16 * 16 * p.k, wild);
+    p.init = check_filled((p.m - 1) * p.init_stride + p.n, wild);
+    return p;
+}
+
+static void free_problem(problem *p) { check_free(&p->x), check_free(&p->w), check_free(&p->init); }
+
+// Where w[k, j] stands in the panels.
+static float weight_at(const problem *p, size_t k, size_t j) {
+    size_t all = (p->n + 15) / 16 * 16, first = j / p->panel * p->panel;
+    size_t width = all - first < p->panel ? all - first : p->panel;
+    return p->w.data[first * p->k + k * width + (j - first)];
+}
+
+static check_buffer naive(const problem *p) {
+    check_buffer y = check_new((p->m - 1) * p->y_stride + p->n, 1);
+    for (size_t i = 0; i < p->m; i++)
+        for (size_t j = 0; j < p->n; j++) {
+            float sum = p->with_init ? p->init.data[i * p->init_stride + j] : 0.0f;
+            for (size_t k = 0; k < p->k; k++) sum = fmaf(p->x.data[i * p->x_stride + k], weight_at(p, k, j), sum);
+            y.data[i * p->y_stride + j] = sum;
+        }
+    return y;
+}
+
+static check_buffer run(const trn_ukernels *table, const problem *p) {
+    check_buffer y = check_new((p->m - 1) * p->y_stride + p->n, 1);
+    table->f32_gemm(p->m, p->n, p->k, p->x.data, p->x_stride, p->w.data, p->panel, p->with_init ? p->init.data : NULL,
+                    p->init_stride, y.data, p->y_stride);
+    return y;
+}
+
+// The first `part` of k from init, the rest from y: what a layer does with its input and recurrent products.
+static check_buffer run_in_two(const trn_ukernels *table, const problem *p, size_t part) {
+    check_buffer y = check_new((p->m - 1) * p->y_stride + p->n, 1), half = check_new(p->w.size, 1);
+    size_t all = (p->n + 15) / 16 * 16, from = 0;
+    for (int second = 0; second < 2; second++, from = part) {
+        size_t length = second ? p->k - part : part, to = 0;
+        for (size_t first = 0; first < all; first += p->panel) {
+            size_t width = all - first < p->panel ? all - first : p->panel;
+            for (size_t k = 0; k < length; k++, to += width)
+                memcpy(half.data + to, p->w.data + first * p->k + (from + k) * width, width * sizeof(float));
+        }
+        const float *init = second ? y.data : p->with_init ? p->init.data : NULL;
+        table->f32_gemm(p->m, p->n, length, p->x.data + from, p->x_stride, half.data, p->panel, init,
+                        second ? p->y_stride : p->init_stride, y.data, p->y_stride);
+    }
+    check_free(&half);
+    return y;
+}
+
+static void bench_step(const trn_ukernels *table, const char *what, size_t n, size_t panel, size_t k) {
+    check_buffer w = check_new(n * k, 0), x = check_new(k, 0), y = check_new(n, 0);
+    for (size_t i = 0; i < n * k; i++) w.data[i] = check_uniform(-0.1f, 0.1f);
+    for (size_t i = 0; i < k; i++) x.data[i] = check_uniform(-1.0f, 1.0f);
+    memset(y.data, 0, n * sizeof(float));
+    CHECK_BENCH(n * k * sizeof(float), table->f32_gemm(1, n, k, x.data, k, w.data, panel, NULL, 0, y.data, n),
+                "f32_gemm 1 x %zu x %zu (%s)", n, k, what);
+    check_free(&w), check_free(&x), check_free(&y);
+}
+
+static void bench_rows(const trn_ukernels *table, size_t m, size_t n, size_t k) {
+    check_buffer w = check_new(n * k, 0), x = check_new(m * k, 0), y = check_new(m * n, 0);
+    for (size_t i = 0; i < w.size; i++) w.data[i] = check_uniform(-0.1f, 0.1f);
+    for (size_t i = 0; i < x.size; i++) x.data[i] = check_uniform(-1.0f, 1.0f);
+    CHECK_BENCH(2 * m * n * k, table->f32_gemm(m, n, k, x.data, k, w.data, 64, NULL, 0, y.data, n),
+                "f32_gemm %zu x %zu x %zu (bytes: operations)", m, n, k);
+    check_free(&w), check_free(&x), check_free(&y);
+}
+
+static void bench(const trn_ukernels *table) {
+    for (size_t h = 16; h <= 512; h *= 2) bench_step(table, "LSTM", 4 * h, 64, h);
+    for (size_t h = 16; h <= 512; h *= 2) bench_step(table, "GRU", 3 * h, 48, h);
+    for (size_t h = 16; h <= 256; h *= 2) bench_step(table, "GRU z r", 2 * h, 32, h);
+    for (size_t h = 16; h <= 256; h *= 2) bench_step(table, "RNN, dense", h, 64, h);
+    for (size_t m = 2; m <= 8; m++) bench_rows(table, m, 512, 128);
+    bench_rows(table, 64, 512, 128);
+    bench_rows(table, 256, 1024, 512);
+}
+
+static void family(const trn_ukernels *reference, const trn_ukernels *table) {
+    for (int i = 0; i < 600; i++) {
+        problem p = random_problem(i % 10 == 0 ? 300 : 90, i % 3 == 0);
+        check_buffer expected = naive(&p), got = run(table, &p), split = run_in_two(table, &p, check_between(0, p.k));
+        check_arrays(&expected, &got, "f32_gemm beside a loop of fmaf");
+        check_arrays(&expected, &split, "f32_gemm in two parts of k");
+        if (table != reference) {
+            check_buffer scalar = run(reference, &p);
+            check_arrays(&scalar, &got, "f32_gemm");
+            check_free(&scalar);
+        }
+        check_that(check_guards(&p.x) && check_guards(&p.w) && check_guards(&p.init), "f32_gemm wrote to an input");
+        check_free(&expected), check_free(&got), check_free(&split), free_problem(&p);
+    }
+    if (check.bench) bench(table);
+}
+
+int main(int count, char **arguments) { return check_main(count, arguments, family); }
