@@ -19,14 +19,11 @@ def sources(*patterns: str) -> list[str]:
     return sorted(path.replace(os.sep, "/") for pattern in patterns for path in glob.glob(pattern, recursive=True))
 
 
-# Until the engine is whole the extension holds the tables alone, which is what the converter needs.
-engine = sources("kernels/src/**/*.c") if os.path.exists("kernels/src/stream.c") else []
-
 core = Extension(
     "tinyrnn._core",
-    ["tinyrnn/_core.pyx", "tinyrnn/tables.c", *engine],
+    ["tinyrnn/_core.pyx", "tinyrnn/tables.c", *sources("kernels/src/**/*.c")],
     include_dirs=["tinyrnn", "kernels/include", "kernels/src"],
-    depends=sources("tinyrnn/*.h", "kernels/**/*.h", "kernels/**/*.def"),
+    depends=sources("tinyrnn/*.pxi", "tinyrnn/*.h", "kernels/**/*.h", "kernels/**/*.def"),
     extra_compile_args=FLAGS,
 )
 

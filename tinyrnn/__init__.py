@@ -11,15 +11,20 @@ from tinyrnn.errors import (
     TinyRNNError,
     UnsupportedError,
 )
+from tinyrnn.model import Model, Port, Stream, load
 
 __version__ = "0.1.0"
 __all__ = [
     "ArgumentError",
     "BusyError",
     "IndexRangeError",
+    "Model",
     "ModelFormatError",
+    "Port",
     "ShapeError",
     "StateError",
+    "Stream",
     "TinyRNNError",
     "UnsupportedError",
+    "load",
 ]
