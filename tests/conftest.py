@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures shared by all Python tests: small models, converted once a session."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    """Return a function: (name of graphs, keywords) -> path of the converted model, its ONNX file beside it."""
+    folder = tmp_path_factory.mktemp("models")
+
+    @functools.cache
+    def make(name, **keywords):
+        import graphs
+        import onnx
+
+        from tinyrnn.converters import convert
+
+        stem = "_".join([name, *(f"{key}-{value}" for key, value in sorted(keywords.items()))])
+        source, target = folder / f"{stem}.onnx", folder / f"{stem}.trnn"
+        onnx.save(getattr(graphs, name)(**keywords), source)
+        convert(source, target)
+        return target
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def loaded(made):
+    """Return a function: (name of graphs, keywords) -> loaded model."""
+    import tinyrnn
+
+    return lambda name, **keywords: tinyrnn.load(made(name, **keywords))
