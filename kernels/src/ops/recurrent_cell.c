@@ -31,10 +31,10 @@ static void lstm_block(const trn_ukernels *k, const recurrent_plan *p, const rec
         add_peephole(n, input, peepholes, c);
         add_peephole(n, forget, peepholes + 2 * p->padded, c);
     }
-    activate(k, p, &f[0], n, forget, forget);
+    activate(k, p, &f[0], n, input, input);
     if (p->input_forget)
-        for (size_t i = 0; i < n; i++) input[i] = 1.0f - forget[i];
-    else activate(k, p, &f[0], n, input, input);
+        for (size_t i = 0; i < n; i++) forget[i] = 1.0f - input[i];
+    else activate(k, p, &f[0], n, forget, forget);
     activate(k, p, &f[1], n, cell, cell);
     for (size_t i = 0; i < n; i++) {
         float kept = forget[i] * c[i], added = input[i] * cell[i];
@@ -42,7 +42,8 @@ static void lstm_block(const trn_ukernels *k, const recurrent_plan *p, const rec
     }
     if (peepholes) add_peephole(n, output, peepholes + p->padded, c);
     activate(k, p, &f[0], n, output, output);
-    activate(k, p, &f[2], n, c, squashed);
+    // clip bounds the sums of the gates, not the cell state
+    k->f32_vmap(f[2].function, n, c, f[2].alpha, f[2].beta, squashed);
     for (size_t i = 0; i < n; i++) h[i] = output[i] * squashed[i];
 }
 
