@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The promises of docs/design.md as properties: one answer however it is computed, the same bytes on every kernel set."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from models import load, recurrent
+
+import tinyrnn
+
+CELLS = ["RNN", "LSTM", "GRU"]
+HIDDEN = st.sampled_from([1, 2, 7, 8, 15, 16, 17, 31, 33, 48, 64, 100])
+INPUT = st.sampled_from([1, 3, 4, 16, 17, 40])
+
+
+@contextmanager
+def isa(name: str):
+    """Models opened inside use this instruction set."""
+    before = os.environ.get("TINYRNN_ISA")
+    os.environ["TINYRNN_ISA"] = name
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["TINYRNN_ISA"]
+        else:
+            os.environ["TINYRNN_ISA"] = before
+
+
+def available() -> list[str]:
+    """Instruction sets of this processor, by asking for each."""
+    found = []
+    for name in ("scalar", "avx2"):
+        with isa(name):
+            try:
+                load(recurrent("RNN", 2, 2))
+            except tinyrnn.UnsupportedError:
+                continue
+            found.append(name)
+    return found
+
+
+@st.composite
+def layers(draw, forward: bool = False):
+    """(ONNX model, cell, hidden, inputs, layout) with random options."""
+    cell = draw(st.sampled_from(CELLS))
+    hidden, inputs, layout = draw(HIDDEN), draw(INPUT), draw(st.sampled_from([0, 1]))
+    options = {"layout": layout, "seed": draw(st.integers(0, 2**16)), "bias": draw(st.booleans())}
+    if not forward:
+        options["direction"] = draw(st.sampled_from(["forward", "reverse", "bidirectional"]))
+    if cell == "GRU":
+        options["linear_before_reset"] = draw(st.sampled_from([0, 1]))
+    if cell == "LSTM":
+        options["input_forget"] = draw(st.sampled_from([0, 0, 1]))
+        options["peepholes"] = draw(st.booleans())
+    if draw(st.integers(0, 3)) == 0:
+        options["clip"] = 0.75
+    return recurrent(cell, hidden, inputs, **options), hidden, inputs, layout
+
+
+def sample(inputs: int, batch: int, steps: int, layout: int, seed: int) -> np.ndarray:
+    shape = (steps, batch, inputs) if layout == 0 else (batch, steps, inputs)
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+@settings(max_examples=60, deadline=None, print_blob=True)
+@given(layers(forward=True), st.integers(1, 3), st.integers(1, 50), st.data())
+def test_whole_is_chunks_is_steps(layer, batch, steps, data):
+    proto, _, inputs, layout = layer
+    model = load(proto)
+    time = 0 if layout == 0 else 1
+    x = sample(inputs, batch, steps, layout, data.draw(st.integers(0, 99)))
+    whole = model.run({"X": x})["Y"]
+    stream = model.stream(batch)
+    cuts = sorted(data.draw(st.lists(st.integers(0, steps), max_size=4)))
+    pieces = [stream.run({"X": np.ascontiguousarray(p)})["Y"] for p in np.split(x, cuts, axis=time)]
+    assert np.concatenate(pieces, axis=time).tobytes() == whole.tobytes()
+    saved = stream.save()
+    stream.reset()
+    stepped = [stream.step({"X": np.ascontiguousarray(x.take(t, axis=time))})["Y"] for t in range(steps)]
+    assert np.stack(stepped, axis=time).tobytes() == whole.tobytes()
+    assert stream.save() == saved
+
+
+@settings(max_examples=60, deadline=None, print_blob=True)
+@given(layers(), st.integers(1, 5), st.integers(0, 20), st.integers(0, 99))
+def test_a_row_of_a_batch_is_the_row_alone(layer, batch, steps, seed):
+    proto, _, inputs, layout = layer
+    model = load(proto)
+    rows = 1 if layout == 0 else 0
+    x = sample(inputs, batch, steps, layout, seed)
+    whole = model.run({"X": x})
+    for row in range(batch):
+        alone = model.run({"X": np.ascontiguousarray(x.take([row], axis=rows))})
+        for name, out in whole.items():
+            axis = {0: {"Y": 2}, 1: {"Y": 0}}[layout].get(name, 1 if layout == 0 else 0)
+            assert out.take([row], axis=axis).tobytes() == alone[name].tobytes(), name
+
+
+@settings(max_examples=60, deadline=None, print_blob=True)
+@given(layers(), st.integers(1, 4), st.integers(1, 20), st.integers(0, 99))
+def test_every_instruction_set_gives_the_same_bytes(layer, batch, steps, seed):
+    proto, _, inputs, layout = layer
+    x = sample(inputs, batch, steps, layout, seed)
+    results = {}
+    for name in available():
+        with isa(name):
+            model = load(proto)
+        assert model.isa == name
+        results[name] = b"".join(out.tobytes() for out in model.run({"X": x}).values())
+    assert len(set(results.values())) == 1, list(results)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+def test_padding_changes_nothing(cell, direction):
+    """Rows with lengths give what they give alone, cut to their length; past the end there are zeros."""
+    options = {"linear_before_reset": 1} if cell == "GRU" else {}
+    model = load(recurrent(cell, 19, 5, direction, lens=True, **options))
+    x, lens = sample(5, 4, 9, 0, 3), np.array([9, 0, 4, 1], np.int32)
+    whole = model.run({"X": x, "sequence_lens": lens})
+    for row, length in enumerate(lens):
+        assert not whole["Y"][length:, :, row].any()
+        if length == 0:
+            assert not whole["Y_h"][:, row].any()
+            continue
+        cut = np.ascontiguousarray(x[:length, row : row + 1])
+        alone = model.run({"X": cut, "sequence_lens": np.array([length], np.int32)})
+        assert alone["Y"][:, :, 0].tobytes() == whole["Y"][:length, :, row].tobytes()
+        assert alone["Y_h"][:, 0].tobytes() == whole["Y_h"][:, row].tobytes()
+
+
+def test_what_looks_at_the_future_is_not_streamable():
+    for direction in ("reverse", "bidirectional"):
+        model = load(recurrent("GRU", 4, 3, direction))
+        assert not model.streamable
+        with pytest.raises(tinyrnn.UnsupportedError, match="layer"):
+            model.stream()
+
+
+@pytest.mark.parametrize(("cell", "bound"), [("LSTM", 1e-6), ("GRU", 2e-6), ("RNN", 3e-6)])
+@pytest.mark.parametrize("hidden", [1, 16, 100, 256, 512])
+def test_accuracy_beside_float64(cell, bound, hidden):
+    """Promise 4: weights uniform in 1/sqrt(hidden), input N(0, 1), 100 steps."""
+    from tinyrnn.converters import references
+
+    for options in [{"linear_before_reset": 0}, {"linear_before_reset": 1}] if cell == "GRU" else [{}]:
+        proto = recurrent(cell, hidden, min(hidden, 40), seed=hidden, **options)
+        x = sample(min(hidden, 40), 1, 100, 0, 5)
+        want = references.run(proto, {"X": x})
+        got = load(proto).run({"X": x})
+        for name in got:
+            assert np.abs(got[name] - want[name]).max() <= bound, name
+
+
+def test_denormals_cost_nothing_and_the_mode_is_put_back():
+    model = load(recurrent("LSTM", 16, 8))
+    tiny = np.full((3, 1, 8), 1e-41, np.float32)
+    assert model.run({"X": tiny})["Y"].tobytes() == model.run({"X": np.zeros_like(tiny)})["Y"].tobytes()
+    assert (tiny * np.float32(1)).any(), "the caller's arithmetic still has denormals"
