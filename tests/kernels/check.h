@@ -151,13 +151,17 @@ static inline double check_now_ns(void) {
     do {                                                                                         \
         double bench_best = 1e30;                                                                \
         size_t bench_repeats = 1;                                                                \
-        for (int bench_trial = 0; bench_trial < 40; bench_trial++) {                             \
+        for (int bench_trial = 0; bench_trial < 50;) {                                           \
             double bench_start = check_now_ns();                                                 \
             for (size_t bench_i = 0; bench_i < bench_repeats; bench_i++) call;                   \
             double bench_time = check_now_ns() - bench_start;                                    \
+            if (bench_time < 2e5) {                                                              \
+                bench_repeats *= 2;                                                              \
+                continue;                                                                        \
+            }                                                                                    \
+            bench_trial++;                                                                       \
             if (bench_time / (double)bench_repeats < bench_best)                                 \
                 bench_best = bench_time / (double)bench_repeats;                                 \
-            if (bench_time < 2e5) bench_repeats *= 2;                                            \
         }                                                                                        \
         printf("%-7s ", check.current);                                                          \
         printf(__VA_ARGS__);                                                                     \

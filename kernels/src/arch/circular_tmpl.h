@@ -14,7 +14,7 @@ static inline void reduce_large(float a, int32_t *q, float *r) {
     uint64_t low = (uint64_t)window[2] * mantissa, middle = (uint64_t)window[1] * mantissa + (low >> 32);
     uint64_t product = ((uint64_t)window[0] * mantissa << 32) + middle;  // 2 bits before the point, 62 behind it
     *q = (int32_t)((product + (UINT64_C(1) << 61)) >> 62);
-    *r = (float)(int64_t)(product << 2) * (float)(1.5707963267948966 / 18446744073709551616.0);
+    *r = (float)((double)(int64_t)(product << 2) * (1.5707963267948966 / 18446744073709551616.0));
 }
 
 // a = q pi/2 + r, |r| <= 0.7865; a is not negative. The low two bits of q count.

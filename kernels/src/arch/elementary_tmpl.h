@@ -70,14 +70,12 @@ TRN_INLINE vf f32_exp(vf x) {
     return vf_mul(vf_mul(power, first), second);
 }
 
-// e^x - 1 = 2 (2^m p + (2^m - 1/2)), m = n - 1, p = e^y - 1: m is at most 127, where n is at most 128.
+// e^x - 1 = 2^n p + (2^n - 1), p = e^y - 1, for x up to 88; -1 from -17.4 down.
 TRN_INLINE vf f32_expm1(vf x) {
-    vf y, clamped = vf_at_least(vf_set1(-20.0f), vf_at_most(vf_set1(89.0f), x));
-    vf sum = reduce_by_ln2(clamped, &y), y2 = vf_mul(y, y);
+    vf y, clamped = vf_at_least(vf_set1(-20.0f), vf_at_most(vf_set1(88.0f), x));
+    vf sum = reduce_by_ln2(clamped, &y), y2 = vf_mul(y, y), scale = power_of_two(sum);
     vf p = vf_add(y, vf_mul(y2, expm1_tail(y, y2)));
-    vf scale = power_of_two(vf_sub(sum, vf_set1(1.0f)));
-    vf half = vf_add(vf_mul(scale, p), vf_sub(scale, vf_set1(0.5f)));
-    return vf_add(half, half);
+    return vf_add(vf_mul(scale, p), vf_sub(scale, vf_set1(1.0f)));
 }
 
 // x = 2^k (1 + f), sqrt(1/2) <= 1 + f < sqrt(2); log(1 + f) = f - (f^2/2 - s (f^2/2 + R)), s = f / (2 + f), R = s^2 L(s^2).
@@ -109,13 +107,13 @@ TRN_INLINE vf f32_softplus(vf x) {
     return vf_add(vf_at_least(vf_zero(), x), f32_log1p(f32_exp(vf_neg(vf_abs(x)))));
 }
 
-// |x| < 0.925: x + x P(x^2). Beyond: 1 - 2^Q(|x|), which is 1 from 4 on.
+// |x| < 0.925: x (1 + P(x^2)). Beyond: 1 - 2^Q(|x|), which is 1 from 4 on.
 TRN_INLINE vf f32_erf(vf x) {
     vf a = vf_at_most(vf_set1(4.0f), vf_abs(x)), u = vf_mul(a, a), u2 = vf_mul(u, u);
     vf p = vf_add(vf_set1(TRN_ERF_4), vf_mul(u, vf_add(vf_set1(TRN_ERF_5), vf_mul(u, vf_set1(TRN_ERF_6)))));
     p = vf_add(vf_add(vf_set1(TRN_ERF_2), vf_mul(u, vf_set1(TRN_ERF_3))), vf_mul(u2, p));
     p = vf_add(vf_add(vf_set1(TRN_ERF_0), vf_mul(u, vf_set1(TRN_ERF_1))), vf_mul(u2, p));
-    vf near = vf_add(a, vf_mul(a, p));
+    vf near = vf_mul(a, vf_add(vf_set1(1.0f), p));  // not a + a p: a p would be flushed where a is near the smallest float
 
     vf t = vf_add(vf_set1(TRN_ERFC_6), vf_mul(a, vf_set1(TRN_ERFC_7)));
     t = vf_add(vf_add(vf_set1(TRN_ERFC_4), vf_mul(a, vf_set1(TRN_ERFC_5))), vf_mul(u, t));

@@ -2,7 +2,7 @@
 // f32_gemm: tiles of `rows` x `vectors` accumulators, each one ascending chain over k, so that no choice of tile changes
 // a byte. The helpers are inlined with constant rows and vectors, which keeps the accumulators in registers.
 
-enum { GEMM_ROWS = 6, GEMM_VECTORS = 8 };  // largest tiles: 6 x 2 and 1 x 8
+enum { GEMM_VECTORS = 8 };  // of the widest tile
 
 // What a tile needs beside its size: every pointer at the tile's first element.
 typedef struct gemm_tile {
@@ -25,7 +25,7 @@ TRN_INLINE size_t gemm_lanes(size_t columns, int j) {
 }
 
 TRN_INLINE void gemm_run(const gemm_tile *t, const int rows, const int vectors) {
-    vf sum[GEMM_ROWS][GEMM_VECTORS];
+    vf sum[VF_TILE_ROWS][GEMM_VECTORS];
     const int whole = t->columns == (size_t)vectors * VF_LANES;
     TRN_UNROLL for (int i = 0; i < rows; i++)
         TRN_UNROLL for (int j = 0; j < vectors; j++) {
@@ -61,27 +61,31 @@ static void gemm_row(const gemm_tile *t, size_t width) {
     }
 }
 
-static void gemm_rows(const gemm_tile *t, size_t rows) {
+static void gemm_rows(const gemm_tile *t, size_t rows, size_t width) {
+    const int wide = width == 32;
     switch (rows) {
-    case 2: gemm_run(t, 2, 2); break;
-    case 3: gemm_run(t, 3, 2); break;
+    case 2: if (wide) gemm_run(t, 2, 4); else gemm_run(t, 2, 2); break;
+    case 3: if (wide) gemm_run(t, 3, 4); else gemm_run(t, 3, 2); break;
     case 4: gemm_run(t, 4, 2); break;
     case 5: gemm_run(t, 5, 2); break;
     default: gemm_run(t, 6, 2); break;
     }
 }
 
-// A panel for m >= 2 rows: 16 columns at a time stay in the cache while the rows pass by, in blocks of nearly the same size.
+// A panel for m >= 2 rows: a few columns at a time stay in the cache while the rows pass by, in blocks of nearly the same
+// size. Two or three rows need 32 columns for enough independent chains.
 static void gemm_panel(const gemm_tile *panel, size_t m, size_t width) {
-    const size_t blocks = (m + GEMM_ROWS - 1) / GEMM_ROWS;
-    for (size_t column = 0; column < width && column < panel->columns; column += 16) {
+    const size_t blocks = (m + VF_TILE_ROWS - 1) / VF_TILE_ROWS;
+    for (size_t column = 0, step; column < panel->columns; column += step) {
         gemm_tile t = *panel;
+        step = m <= 3 && VF_TILE_ROWS > 1 && width - column >= 32 ? 32 : 16;
         t.w += column, t.y += column;
         if (t.init) t.init += column;
-        t.columns = t.columns - column < 16 ? t.columns - column : 16;
+        t.columns = t.columns - column < step ? t.columns - column : step;
         for (size_t block = 0; block < blocks; block++) {
             size_t rows = m / blocks + (block < m % blocks);
-            gemm_rows(&t, rows);
+            if (VF_TILE_ROWS == 1) gemm_run(&t, 1, 2);
+            else gemm_rows(&t, rows, step);
             t.x += rows * t.x_stride, t.y += rows * t.y_stride;
             if (t.init) t.init += rows * t.init_stride;
         }
@@ -95,7 +99,7 @@ static void TRN_KERNEL(f32_gemm)(size_t m, size_t n, size_t k, const float *x, s
         size_t columns = n - column, width = (columns + 15) / 16 * 16;
         if (width > panel) columns = width = panel;
         t.columns = columns, t.w_stride = width;
-        if (m == 1) gemm_row(&t, width);
+        if (m == 1 && VF_TILE_ROWS > 1) gemm_row(&t, width);
         else gemm_panel(&t, m, width);
         t.w += k * width, t.y += columns;
         if (init) t.init += columns;

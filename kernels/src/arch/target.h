@@ -39,7 +39,7 @@
 #define TRN_INLINE static __forceinline
 #endif
 #if defined(__clang__)
-#define TRN_UNROLL _Pragma("unroll")
+#define TRN_UNROLL _Pragma("clang loop unroll(full)")
 #elif defined(__GNUC__)
 #define TRN_UNROLL _Pragma("GCC unroll 16")
 #else

@@ -14,6 +14,7 @@
 #include "target.h"
 
 enum { VF_LANES = 8 };
+enum { VF_TILE_ROWS = 1 };  // of the largest tile of a matrix product: what the registers hold. Here it saves code
 typedef struct { float lane[VF_LANES]; } vf;
 typedef struct { int32_t lane[VF_LANES]; } vi;
 typedef struct { int32_t lane[VF_LANES]; } vm;

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// Detection, the choice of a table, TINYRNN_ISA, and the denormal guard.
+#define _POSIX_C_SOURCE 200112L  // setenv
+#include "check.h"
+#include "cpu.h"
+
+// The macro of isa.def hides the status of that name.
+static const trn_status TRN_ISA_STATUS = TRN_ISA;
+
+static void choice(void) {
+    const trn_ukernels *best = NULL, *table = NULL;
+    unsetenv("TINYRNN_ISA");
+    check_that(trn_dispatch(&best) == TRN_OK && best, "no table was chosen");
+    printf("chosen: %s\n", best->isa);
+#define TRN_ISA(name, features, is_fused)                                                                            \
+    {                                                                                                                \
+        int there = (trn_cpu_features() & (features)) == (features);                                                 \
+        setenv("TINYRNN_ISA", #name, 1);                                                                             \
+        trn_status status = trn_dispatch(&table);                                                                    \
+        check_that(status == (there ? TRN_OK : TRN_ISA_STATUS), "TINYRNN_ISA=" #name " gave status %d", (int)status); \
+        if (there) check_that(table == &trn_ukernels_##name, "TINYRNN_ISA=" #name " gave %s", table->isa);           \
+        check_that(trn_ukernels_by_name(#name) == (there ? &trn_ukernels_##name : NULL), #name " by name");          \
+        check_that(trn_ukernels_##name.fused == (is_fused), #name " says that it is fused: %d", trn_ukernels_##name.fused); \
+    }
+#include "isa.def"
+    setenv("TINYRNN_ISA", "pdp11", 1);
+    check_that(trn_dispatch(&table) == TRN_ISA_STATUS, "an unknown instruction set was accepted");
+    check_that(trn_ukernels_by_name("pdp11") == NULL, "an unknown name gave a table");
+    setenv("TINYRNN_ISA", "", 1);
+    check_that(trn_dispatch(&table) == TRN_OK && table == best, "an empty TINYRNN_ISA changed the choice");
+    unsetenv("TINYRNN_ISA");
+}
+
+static void guard(void) {
+    volatile float tiny = FLT_MIN;
+    uint64_t before = trn_fpenv_get(), saved = trn_denormals_flush();
+    float flushed = tiny * 0.5f;
+    trn_denormals_restore(saved);
+    check_that(trn_fpenv_get() == before, "the mode was not put back");
+    if (TRN_FLUSH_BITS) check_that(flushed == 0.0f, "a denormal result was not flushed");
+    check_that(tiny * 0.5f > 0.0f, "denormals are still flushed behind the guard");
+    saved = trn_denormals_flush();
+    uint64_t nested = trn_denormals_flush();
+    trn_denormals_restore(nested);
+    check_that((trn_fpenv_get() & TRN_FLUSH_BITS) == TRN_FLUSH_BITS, "an inner guard ended the outer one");
+    trn_denormals_restore(saved);
+    check_that((trn_fpenv_get() & TRN_FLUSH_BITS) == (before & TRN_FLUSH_BITS), "the outer guard did not end");
+}
+
+int main(int count, char **arguments) {
+    check_arguments(count, arguments);
+    choice();
+    guard();
+    if (check.bench) {
+        check.current = "guard";
+        CHECK_BENCH(0, trn_denormals_restore(trn_denormals_flush()), "flush and restore");
+    }
+    printf("%lu passed, %lu failed\n", check.passed, check.failed);
+    return check.failed != 0;
+}

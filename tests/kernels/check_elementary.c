@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+// The elementary functions beside the double precision ones of the C library: largest error over the whole range (every
+// 2003rd float, or all of them with --exhaustive), special values, and multiplications that stay apart from additions.
+#include "check.h"
+#include "format.h"
+
+enum { CHUNK = 4096 };
+
+static double sigmoid(double x) { return 1.0 / (1.0 + exp(-x)); }
+static double softplus(double x) { return x > 0.0 ? x + log1p(exp(-x)) : log1p(exp(x)); }
+static double elu(double x) { return x < 0.0 ? expm1(x) : x; }
+
+// The largest errors that docs/arithmetic.md states: units in the last place, or an absolute error where ulps is 0.
+static const struct {
+    const char *name;
+    uint32_t function;
+    double (*exact)(double);
+    double ulps, absolute;
+} functions[] = {
+    {"exp", trn_fn_EXP, exp, 1.2, 0},       {"log", trn_fn_LOG, log, 1.2, 0},    {"sin", trn_fn_SIN, sin, 2.5, 0},
+    {"cos", trn_fn_COS, cos, 2.5, 0},         {"erf", trn_fn_ERF, erf, 2, 0},      {"tanh", trn_fn_TANH, tanh, 4, 0},
+    {"sigmoid", trn_fn_SIGMOID, sigmoid, 0, 1.2e-7}, {"elu", trn_fn_ELU, elu, 2, 0}, {"softplus", trn_fn_SOFTPLUS, softplus, 4, 0},
+};
+
+// |got - exact| in units of the last place of a float near `exact`. NaN, infinities and overflow must agree: 0 or infinity.
+static double ulps(float got, double exact) {
+    if (isnan(exact)) return isnan(got) ? 0.0 : INFINITY;
+    if (isinf(exact) || isnan(got)) return (double)got == exact ? 0.0 : INFINITY;
+    if (fabs(exact) < (double)FLT_MIN) return fabsf(got) <= FLT_MIN ? 0.0 : INFINITY;
+    double limit = 0x1p128;
+    double value = isinf(got) ? copysign(limit, got) : (double)got, target = fmin(fmax(exact, -limit), limit);
+    return fabs(value - target) / ldexp(1.0, ilogb(target) - 23);
+}
+
+// Every `stride`-th float from a random start on.
+static void sweep(const trn_ukernels *reference, const trn_ukernels *table, size_t f) {
+    static float x[CHUNK], y[CHUNK], expected[CHUNK];
+    const uint64_t stride = check.exhaustive ? 1 : 2003;
+    uint64_t bits = check_random() % stride, compared = 0;
+    double worst_ulps = 0.0, worst_absolute = 0.0;
+    float worst_x = 0.0f, differs = 0.0f;
+    int same = 1;
+    while (bits < UINT64_C(1) << 32) {
+        size_t n = 0;
+        for (; n < CHUNK && bits < UINT64_C(1) << 32; bits += stride) {
+            float value = check_from_bits((uint32_t)bits);
+            // Denormals are zeros to the kernels, not to the double functions.
+            if (fabsf(value) >= FLT_MIN || (uint32_t)bits << 1 == 0) x[n++] = value;
+        }
+        table->f32_vmap(functions[f].function, n, x, 1.0f, 0.0f, y);
+        if (table != reference) reference->f32_vmap(functions[f].function, n, x, 1.0f, 0.0f, expected);
+        for (size_t i = 0; i < n; i++) {
+            double exact = functions[f].exact((double)x[i]), u = ulps(y[i], exact), a = fabs((double)y[i] - exact);
+            if (functions[f].ulps == 0 && a > worst_absolute) worst_x = x[i];
+            if (a > worst_absolute && isfinite(y[i])) worst_absolute = a;
+            if (functions[f].ulps != 0 && u > worst_ulps) worst_x = x[i];
+            if (u > worst_ulps) worst_ulps = u;
+            if (isnan(exact) != isnan(y[i])) worst_absolute = INFINITY;
+            if (table != reference && !check_same(expected[i], y[i]) && same) same = 0, differs = x[i];
+        }
+        compared += n;
+    }
+    if (functions[f].ulps != 0) printf("%-7s %-9s %.3f ulp at %a (%llu values)\n", check.current, functions[f].name, worst_ulps, (double)worst_x, (unsigned long long)compared);
+    else printf("%-7s %-9s %.3g absolute at %a (%llu values)\n", check.current, functions[f].name, worst_absolute, (double)worst_x, (unsigned long long)compared);
+    if (functions[f].ulps != 0) check_that(worst_ulps <= functions[f].ulps, "%s(%a) is off by %g ulp", functions[f].name, (double)worst_x, worst_ulps);
+    else check_that(worst_absolute <= functions[f].absolute, "%s(%a) is off by %g", functions[f].name, (double)worst_x, worst_absolute);
+    check_that(same, "%s(%a) differs from the scalar one", functions[f].name, (double)differs);
+}
+
+static float apply(const trn_ukernels *table, uint32_t function, float x) {
+    float y;
+    table->f32_vmap(function, 1, &x, 1.0f, 0.0f, &y);
+    return y;
+}
+
+// Results that must be exact.
+static void specials(const trn_ukernels *table) {
+    static const struct { uint32_t function; float x, y; } rows[] = {
+        {trn_fn_EXP, 0, 1}, {trn_fn_EXP, -0.0f, 1}, {trn_fn_EXP, INFINITY, INFINITY}, {trn_fn_EXP, -INFINITY, 0},
+        {trn_fn_EXP, 88.73f, INFINITY}, {trn_fn_LOG, 1, 0}, {trn_fn_LOG, 0, -INFINITY}, {trn_fn_LOG, -0.0f, -INFINITY},
+        {trn_fn_LOG, INFINITY, INFINITY}, {trn_fn_LOG, -1, NAN}, {trn_fn_LOG, -INFINITY, NAN}, {trn_fn_SIN, 0, 0},
+        {trn_fn_SIN, -0.0f, -0.0f}, {trn_fn_SIN, INFINITY, NAN}, {trn_fn_SIN, -INFINITY, NAN}, {trn_fn_COS, 0, 1},
+        {trn_fn_COS, INFINITY, NAN}, {trn_fn_ERF, 0, 0}, {trn_fn_ERF, -0.0f, -0.0f}, {trn_fn_ERF, INFINITY, 1},
+        {trn_fn_ERF, -INFINITY, -1}, {trn_fn_TANH, 0, 0}, {trn_fn_TANH, -0.0f, -0.0f}, {trn_fn_TANH, INFINITY, 1},
+        {trn_fn_TANH, -INFINITY, -1}, {trn_fn_TANH, 9.1f, 1}, {trn_fn_SIGMOID, 0, 0.5f}, {trn_fn_SIGMOID, -0.0f, 0.5f},
+        {trn_fn_SIGMOID, INFINITY, 1}, {trn_fn_SIGMOID, -INFINITY, 0}, {trn_fn_ELU, -INFINITY, -1}, {trn_fn_ELU, 0, 0},
+        {trn_fn_SOFTPLUS, INFINITY, INFINITY}, {trn_fn_SOFTPLUS, -INFINITY, 0}, {trn_fn_RELU, -INFINITY, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        float y = apply(table, rows[i].function, rows[i].x);
+        check_that(check_to_bits(y) == check_to_bits(rows[i].y) || (isnan(y) && isnan(rows[i].y)), "function %u of %a is %a, expected %a",
+                   (unsigned)rows[i].function, (double)rows[i].x, (double)y, (double)rows[i].y);
+    }
+}
+
+// NaN with every kind of payload: those that shifts could turn into numbers too.
+static void keeps_nan(const trn_ukernels *table, uint32_t function, const char *name) {
+    for (uint32_t payload = 1; payload < 0x00800000; payload = payload * 2 + payload % 3) {
+        check_that(isnan(apply(table, function, check_from_bits(0x7f800000u | payload))), "%s lost NaN %x", name, (unsigned)payload);
+        check_that(isnan(apply(table, function, check_from_bits(0xff800000u | payload))), "%s lost NaN %x", name, (unsigned)payload);
+    }
+}
+
+static void nans(const trn_ukernels *table) {
+#define TRN_FUNCTION(name, value, inputs, from, to, doc) \
+    if ((inputs) == 1 && (value) < 64) keeps_nan(table, value, #name);
+#include "tinyrnn/ops.def"
+}
+
+static float power(const trn_ukernels *table, float a, float b) {
+    float y;
+    table->f32_vmap2(trn_fn_POW, 1, &a, &b, &y);
+    return y;
+}
+
+static void powers(const trn_ukernels *table) {
+    static const float values[] = {0.0f, -0.0f, 1, -1, 2, -2, 3, -3, 0.5f, -0.5f, 1.5f, -1.5f, 16777215, 16777216, -16777215,
+                                   33554432, 1e30f, -1e30f, 1e-30f, -1e-30f, 0.99999994f, 1.0000001f, FLT_MAX, -FLT_MAX, FLT_MIN, INFINITY, -INFINITY, NAN};
+    const size_t count = sizeof values / sizeof *values;
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < count; j++) {
+            double exact = pow((double)values[i], (double)values[j]);
+            float y = power(table, values[i], values[j]);
+            check_that(ulps(y, exact) <= 0.51 && (isnan(exact) || !signbit(y) == !signbit(exact)), "pow(%a, %a) is %a, expected %a", (double)values[i],
+                       (double)values[j], (double)y, exact);
+        }
+    double worst = 0.0;
+    for (int i = 0; i < (check.exhaustive ? 100000000 : 300000); i++) {
+        float a = i % 2 ? check_uniform(0.0f, 3.0f) : check_from_bits((uint32_t)check_random() & 0x7fffffff);
+        float b = i % 3 ? check_uniform(-30.0f, 30.0f) : check_uniform(-3.0f, 3.0f);
+        if (a < FLT_MIN || a > FLT_MAX) continue;
+        double u = ulps(power(table, a, b), pow((double)a, (double)b));
+        if (u > worst) worst = u;
+        if (u > 0.51) check_that(0, "pow(%a, %a) is off by %g ulp", (double)a, (double)b, u);
+    }
+    printf("%-7s %-9s %.3f ulp\n", check.current, "pow", worst);
+    check_that(worst <= 0.51, "pow is off by %g ulp", worst);
+}
+
+// 2^-24 where the compiler joined the multiplication and the addition: -ffp-contract=off is missing.
+static void contraction(const trn_ukernels *table) {
+    float x = 1.0f + 0x1p-12f, y;
+    table->f32_vmap(trn_fn_AFFINE, 1, &x, 1.0f + 0x1p-12f, -(1.0f + 0x1p-11f), &y);
+    check_that(y == 0.0f, "a multiplication and an addition were joined: compile with -ffp-contract=off");
+}
+
+static void family(const trn_ukernels *reference, const trn_ukernels *table) {
+    contraction(table);
+    specials(table);
+    nans(table);
+    powers(table);
+    for (size_t f = 0; f < sizeof functions / sizeof *functions; f++) sweep(reference, table, f);
+}
+
+int main(int count, char **arguments) { return check_main(count, arguments, family); }
