@@ -175,11 +175,11 @@ cdef class Model:
         cdef trn_stream_options options
         cdef trn_memory_info info
         cdef trn_error error
-        cdef int64_t *values = symbol_values(self, symbols)
+        cdef int64_t *values = symbol_values(self, symbols or ())
         cdef size_t total
         cdef trn_status status
         memset(&options, 0, sizeof(options))
-        options.batch_size, options.symbols, options.whole = batch, values, whole
+        options.batch_size, options.symbols, options.whole = batch, values if symbols else NULL, whole
         status = trn_stream_memory(self.handle, &options, &info, &error)
         if status == TRN_OK:
             status = trn_stream_size(self.handle, &options, &total, &error)
