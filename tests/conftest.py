@@ -17,7 +17,6 @@ def made(tmp_path_factory):
     def make(name, **keywords):
         import graphs
         import onnx
-
         from tinyrnn.converters import convert
 
         stem = "_".join([name, *(f"{key}-{value}" for key, value in sorted(keywords.items()))])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small ONNX models for tests, built with onnx.helper: every function returns a ModelProto with fixed random weights."""
+"""Small ONNX models for tests, built with onnx.helper: functions that return a ModelProto with fixed weights."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ def recurrent(cell="LSTM", inputs=4, hidden=8, direction="forward", time="time",
     constants = weights(cell, inputs, hidden, directions, seed) | {"shape": np.array([0, 0, -1], np.int64)}
     extra = {"linear_before_reset": 1} if cell == "GRU" else {}
     nodes = [
-        helper.make_node(cell, ["x", "W", "R", "B"], ["Y", "y_h"], name="cell", hidden_size=hidden, direction=direction, **extra)
+        helper.make_node(
+            cell, ["x", "W", "R", "B"], ["Y", "y_h"], name="cell", hidden_size=hidden, direction=direction, **extra
+        )
     ]
     outputs = [value("y_h", [directions, batch, hidden])]
     if not last:
@@ -57,7 +59,9 @@ def recurrent(cell="LSTM", inputs=4, hidden=8, direction="forward", time="time",
 def stateful(inputs=4, hidden=8, time="time", batch="batch"):
     """An LSTM that carries h0 -> hn and c0 -> cn through inputs and outputs."""
     nodes = [
-        helper.make_node("LSTM", ["x", "W", "R", "B", "", "h0", "c0"], ["Y", "hn", "cn"], name="cell", hidden_size=hidden),
+        helper.make_node(
+            "LSTM", ["x", "W", "R", "B", "", "h0", "c0"], ["Y", "hn", "cn"], name="cell", hidden_size=hidden
+        ),
         helper.make_node("Squeeze", ["Y", "one"], ["y"]),
     ]
     state = [1, batch, hidden]
@@ -88,7 +92,9 @@ def two_inputs(inputs=4, hidden=8):
     nodes = [
         helper.make_node("Mul", ["b", "speaker"], ["scaled"]),
         helper.make_node("Add", ["a", "scaled"], ["sum"]),
-        helper.make_node("GRU", ["sum", "W", "R", "B"], ["Y", "last"], name="cell", hidden_size=hidden, linear_before_reset=1),
+        helper.make_node(
+            "GRU", ["sum", "W", "R", "B"], ["Y", "last"], name="cell", hidden_size=hidden, linear_before_reset=1
+        ),
         helper.make_node("Squeeze", ["Y", "one"], ["y"]),
     ]
     shape = ["time", "batch", inputs]

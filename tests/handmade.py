@@ -95,7 +95,9 @@ def lstm(inputs=4, hidden=8, seed=0):
     columns, row = (hidden + 15) // 16 * 16 * GATES, [("SYMBOL", 1, 0), ("CONSTANT", 0, hidden), ("MUL", 0, 0)]
     x = file.tensor("x", [time, batch, inputs], "INPUT")
     packed = [
-        file.tensor(name, [1, weights[name].shape[0], columns], "WEIGHTS", array=interleave(weights[name], hidden), panel=64)
+        file.tensor(
+            name, [1, weights[name].shape[0], columns], "WEIGHTS", array=interleave(weights[name], hidden), panel=64
+        )
         for name in ("W", "R")
     ]
     bias = file.tensor("b", [1, columns], "WEIGHTS", array=interleave(weights["b"], hidden))
@@ -126,6 +128,7 @@ def lstm(inputs=4, hidden=8, seed=0):
 
 def reference(weights, x):
     """The LSTM of `lstm` in float64."""
+
     def sigmoid(v):
         return 1 / (1 + np.exp(-v))
 

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-pytestmark = pytest.mark.skipif(not (ROOT / "README.md").exists(), reason="the tests have been copied away from the repository")
+pytestmark = pytest.mark.skipif(
+    not (ROOT / "README.md").exists(), reason="the tests have been copied away from the repository"
+)
 
 
 def test_generated_pages_are_up_to_date():

@@ -13,7 +13,9 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "kernels" / "src"
 pytestmark = pytest.mark.skipif(not SOURCES.is_dir(), reason="the tests have been copied away from the repository")
 
-INTRINSICS = re.compile(r"#\s*include\s*[<\"](?:\w*mmintrin|immintrin|x86intrin|arm_neon|arm_sve|arm_mve|wasm_simd128)\.h|\b_mm\d*_\w+\(")
+INTRINSICS = re.compile(
+    r"#\s*include\s*[<\"](?:\w*mmintrin|immintrin|x86intrin|arm_neon|arm_sve|arm_mve|wasm_simd128)\.h|\b_mm\d*_\w+\("
+)
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.M)
 
 
@@ -65,13 +67,21 @@ def test_intrinsics_stay_in_arch():
 def test_c_layers():
     upper = {"model.h", "stream.h"}
     for path in c_files("src/ops/*"):
-        assert not includes(path) & (upper | {"dispatch.h", "cpu.h", "file_map.h"}), f"{path.name}: operators know neither models nor streams"
-        assert not {name for name in includes(path) if name.startswith("vec_")}, f"{path.name}: operators see only the kernel table"
+        assert not includes(path) & (upper | {"dispatch.h", "cpu.h", "file_map.h"}), (
+            f"{path.name}: operators know neither models nor streams"
+        )
+        assert not {name for name in includes(path) if name.startswith("vec_")}, (
+            f"{path.name}: operators see only the kernel table"
+        )
     for path in c_files("src/arch/*"):
-        allowed = {"ukernels.h", "ukernels.def", "ops.def", "format.def", "format.h", "tinyrnn.h"} | {p.name for p in c_files("src/arch/*")}
+        allowed = {"ukernels.h", "ukernels.def", "ops.def", "format.def", "format.h", "tinyrnn.h"} | {
+            p.name for p in c_files("src/arch/*")
+        }
         assert includes(path) <= allowed, f"{path.name}: kernels see only their own table"
     for path in c_files("src/reader.*", "src/tables.c", "src/error.*"):
-        assert not includes(path) & (upper | {"ops.h", "planner.h", "ukernels.h"}), f"{path.name}: the reader is below everything"
+        assert not includes(path) & (upper | {"ops.h", "planner.h", "ukernels.h"}), (
+            f"{path.name}: the reader is below everything"
+        )
     for path in c_files("src/planner.*"):
         assert not includes(path) & upper, f"{path.name}: the planner is below streams"
 
@@ -94,15 +104,20 @@ def test_onnx_is_imported_in_one_place():
 
 def test_the_package_imports_no_converter():
     for path in python_files("tinyrnn"):
-        found = {name for name in imports(path, inside_functions=False) if "converters" in name or name.startswith("onnx")}
+        found = {
+            name for name in imports(path, inside_functions=False) if "converters" in name or name.startswith("onnx")
+        }
         assert not found, f"{path}: {found}"
 
 
 def test_only_core_reaches_c():
     for path in python_files("tinyrnn", "converters"):
         assert not imports(path) & {"ctypes", "cffi", "_ctypes"}, path
-    users = {path.relative_to(ROOT).as_posix() for path in python_files("tinyrnn", "converters")
-             if any("_core" in name for name in imports(path))}  # fmt: skip
+    users = {
+        path.relative_to(ROOT).as_posix()
+        for path in python_files("tinyrnn", "converters")
+        if any("_core" in name for name in imports(path))
+    }
     assert users <= {"tinyrnn/model.py", "tinyrnn/format.py"}
 
 
@@ -111,7 +126,11 @@ def test_converter_layers():
         assert not {name for name in imports(path) if re.search(r"onnx_frontend|writer|passes", name)}, path
     for path in python_files("converters/passes"):
         assert not {name for name in imports(path) if re.search(r"onnx_frontend|writer", name)}, path
-    assert not {name for name in imports(ROOT / "converters" / "ir.py") if re.search(r"frontend|writer|passes|\.ops|lowering", name)}
+    assert not {
+        name
+        for name in imports(ROOT / "converters" / "ir.py")
+        if re.search(r"frontend|writer|passes|\.ops|lowering", name)
+    }
 
 
 def test_every_engine_operator_is_complete():
@@ -127,8 +146,12 @@ def test_every_engine_operator_is_complete():
 
 def test_files_stay_readable():
     names = (".py", ".pyx", ".pxi", ".c", ".h")
-    files = [path for folder in ("tinyrnn", "converters", "kernels", "tests", "tools", "examples")
-             for path in (ROOT / folder).rglob("*") if path.suffix in names and path.name != "_core.c"]  # fmt: skip
+    files = [
+        path
+        for folder in ("tinyrnn", "converters", "kernels", "tests", "tools", "examples")
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in names and path.name != "_core.c"
+    ]
     for path in files:
         lines = path.read_text(encoding="utf-8").splitlines()
         assert len(lines) <= 600, f"{path}: {len(lines)} lines"

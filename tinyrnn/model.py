@@ -36,7 +36,13 @@ class Port:
     __slots__ = ("batch_axis", "dtype", "name", "shape", "state", "time_axis")
 
     def __init__(
-        self, name: str, dtype: str, shape: tuple[int | str | None, ...], time_axis: int, batch_axis: int, state: str | None
+        self,
+        name: str,
+        dtype: str,
+        shape: tuple[int | str | None, ...],
+        time_axis: int,
+        batch_axis: int,
+        state: str | None,
     ) -> None:
         self.name, self.dtype, self.shape, self.state = name, dtype, shape, state
         self.time_axis = time_axis if time_axis >= 0 else None
@@ -179,13 +185,19 @@ class Model(_core.Model):
             symbols = [given.get(name, -1) for name in about["symbols"]]
         state, plan, arena, total = self._memory(batch, symbols, time is not None)
         return {
-            "weights": about["weights_size"], "structure": about["structure_size"],
-            "state": state, "plan": plan, "arena": arena, "stream": total,
-        }  # fmt: skip
+            "weights": about["weights_size"],
+            "structure": about["structure_size"],
+            "state": state,
+            "plan": plan,
+            "arena": arena,
+            "stream": total,
+        }
 
     def __repr__(self) -> str:
         def names(ports: list[Port]) -> str:
-            return ", ".join(f"{p.name}: {p.dtype}[{', '.join('?' if d is None else str(d) for d in p.shape)}]" for p in ports)
+            return ", ".join(
+                f"{p.name}: {p.dtype}[{', '.join('?' if d is None else str(d) for d in p.shape)}]" for p in ports
+            )
 
         return f"Model({names(self.inputs)} -> {names(self.outputs)})"
 

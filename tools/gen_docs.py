@@ -58,23 +58,40 @@ def format_page() -> str:
     types = {(owner, name): text[0] for kind, owner, name, text, _, _ in fmt.ROWS if kind == "field"}
     parts = [GENERATED, FORMAT_INTRODUCTION.format(version=".".join(map(str, fmt.VERSION)), none=fmt.NONE)]
     parts.append("## Sections\n")
-    parts.append(table(["value", "section", "of", "meaning"], [
-        [value, name, "bytes" if record == "byte" else f"[{record}](#{record})", docs["section", "", name]]
-        for name, (value, record) in fmt.SECTIONS.items()]))  # fmt: skip
+    parts.append(
+        table(
+            ["value", "section", "of", "meaning"],
+            [
+                [value, name, "bytes" if record == "byte" else f"[{record}](#{record})", docs["section", "", name]]
+                for name, (value, record) in fmt.SECTIONS.items()
+            ],
+        )
+    )
     parts.append("## Records\n")
     for record, dtype in fmt.RECORDS.items():
         parts.append(f"### {record}\n\n{docs['record', '', record]} {dtype.itemsize} bytes.\n")
         if record == "expression":
             parts.append(EXPRESSION_NOTE)
         fields = dtype.fields or {}
-        parts.append(table(["offset", "type", "field", "meaning"], [
-            [fields[name][1], types[record, name], name, docs["field", record, name]] for name in dtype.names or ()]))  # fmt: skip
+        parts.append(
+            table(
+                ["offset", "type", "field", "meaning"],
+                [
+                    [fields[name][1], types[record, name], name, docs["field", record, name]]
+                    for name in dtype.names or ()
+                ],
+            )
+        )
     parts.append("## Enumerations\n")
     file_enums = list(dict.fromkeys(owner for kind, owner, *_ in fmt.ROWS if kind == "enum"))
     for enumeration in file_enums:
         parts.append(f"### {enumeration}\n")
-        parts.append(table(["value", "name", "meaning"], [
-            [value, name, docs["enum", enumeration, name]] for name, value in fmt.ENUMS[enumeration].items()]))  # fmt: skip
+        parts.append(
+            table(
+                ["value", "name", "meaning"],
+                [[value, name, docs["enum", enumeration, name]] for name, value in fmt.ENUMS[enumeration].items()],
+            )
+        )
     return "\n".join(parts)
 
 
@@ -88,10 +105,18 @@ def ops_page() -> str:
         parts.append(table(["", "name", "need", "strides", "shape"], operands))
         if row.attributes:
             parts.append(table(["attribute", "type", "meaning"], [[a.name, a.type, a.doc] for a in row.attributes]))
-    parts.append("## Elementwise functions\n\nf is float32, i is int64 (what is stored is narrowed to the output's type).\n")
-    parts.append(table(["value", "name", "inputs", "from", "to", "meaning"], [
-        [f.value, name, f.inputs, f.from_, f.to, f.doc] for name, f in fmt.FUNCTIONS.items()]))  # fmt: skip
-    parts.append("## ONNX operators\n\nOpset ranges include both ends; an open end reaches to the newest opset known.\n")
+    parts.append(
+        "## Elementwise functions\n\nf is float32, i is int64 (what is stored is narrowed to the output's type).\n"
+    )
+    parts.append(
+        table(
+            ["value", "name", "inputs", "from", "to", "meaning"],
+            [[f.value, name, f.inputs, f.from_, f.to, f.doc] for name, f in fmt.FUNCTIONS.items()],
+        )
+    )
+    parts.append(
+        "## ONNX operators\n\nOpset ranges include both ends; an open end reaches to the newest opset known.\n"
+    )
     parts.append(table(["domain", "operator", "opsets", "attributes"], onnx_rows()))
     return "\n".join(parts)
 
@@ -110,7 +135,14 @@ def onnx_rows() -> list[list[object]]:
     for (domain, name), lowerings in sorted(registry.LOWERINGS.items()):
         for row in sorted(lowerings, key=lambda row: row.since):
             until = "" if row.until >= 1 << 30 else str(row.until)
-            rows.append([domain or "ai.onnx", name, f"{row.since}–{until}", ", ".join(sorted(row.attributes)) or "-"])
+            rows.append(
+                [
+                    domain or "ai.onnx",
+                    name,
+                    f"{row.since} to {until or 'newest'}",
+                    ", ".join(sorted(row.attributes)) or "-",
+                ]
+            )
     return rows
 
 
@@ -126,7 +158,9 @@ def main() -> int:
             continue
         if check:
             stale = True
-            sys.stderr.writelines(difflib.unified_diff(old.splitlines(True), text.splitlines(True), str(path), "generated", n=0))
+            sys.stderr.writelines(
+                difflib.unified_diff(old.splitlines(True), text.splitlines(True), str(path), "generated", n=0)
+            )
             print(f"{path.name} is out of date: run `make docs`", file=sys.stderr)
         else:
             path.write_text(text, encoding="utf-8")

@@ -104,16 +104,28 @@ def test_what_is_not_contiguous_runs_from_a_copy(loaded):
 
 
 STEPS = [
-    (lambda x: x.astype(np.float64), tinyrnn.ArgumentError, "input 'x': expected C-contiguous float32 .*; found float64"),
+    (
+        lambda x: x.astype(np.float64),
+        tinyrnn.ArgumentError,
+        "input 'x': expected C-contiguous float32 .*; found float64",
+    ),
     (lambda x: x.astype(">f4"), tinyrnn.ArgumentError, "found the type with buffer format '>f'"),
     (lambda x: np.zeros((1, 8), np.float32)[:, ::2], tinyrnn.ArgumentError, "found one that is not C-contiguous"),
-    (lambda x: np.zeros((1, 5), np.float32), tinyrnn.ShapeError, r"\(1, 4\) or \(4,\) or \(1, 1, 4\); found shape \(1, 5\)"),
+    (
+        lambda x: np.zeros((1, 5), np.float32),
+        tinyrnn.ShapeError,
+        r"\(1, 4\) or \(4,\) or \(1, 1, 4\); found shape \(1, 5\)",
+    ),
     (lambda x: [1.0, 2.0, 3.0, 4.0], tinyrnn.ArgumentError, "input 'x': expected a buffer of .*, found list"),
     (lambda x: None, tinyrnn.ArgumentError, r"expected 1 input\(s\), 'x'; found 0|found NoneType"),
     (lambda x: {"z": x}, tinyrnn.ArgumentError, "there is no input 'z'; the inputs are 'x'"),
     (lambda x: {}, tinyrnn.ArgumentError, "missing input: 'x'"),
     (lambda x: (x, x), tinyrnn.ArgumentError, r"expected 1 input\(s\), 'x'; found 2"),
-    (lambda x: np.frombuffer(b"\0" * 17, np.uint8)[1:].view(np.float32), tinyrnn.ArgumentError, "found one that is not aligned"),
+    (
+        lambda x: np.frombuffer(b"\0" * 17, np.uint8)[1:].view(np.float32),
+        tinyrnn.ArgumentError,
+        "found one that is not aligned",
+    ),
 ]
 
 

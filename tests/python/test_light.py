@@ -13,9 +13,23 @@ import handmade
 import pytest
 
 HEAVY = {
-    "numpy", "onnx", "tinyrnn.converters", "tinyrnn.format", "typing", "dataclasses", "inspect", "pathlib", "json", "re",
-    "collections", "functools", "argparse", "threading", "ctypes", "logging",
-}  # fmt: skip
+    "numpy",
+    "onnx",
+    "tinyrnn.converters",
+    "tinyrnn.format",
+    "typing",
+    "dataclasses",
+    "inspect",
+    "pathlib",
+    "json",
+    "re",
+    "collections",
+    "functools",
+    "argparse",
+    "threading",
+    "ctypes",
+    "logging",
+}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +43,9 @@ def fresh(code, *arguments, **variables):
     """Run code in a new, isolated interpreter; return what it printed."""
     env = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **variables}
     env.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has its bytecode
-    done = subprocess.run([sys.executable, "-c", code, *arguments], env=env, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], env=env, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -44,7 +60,8 @@ s = m.stream()
 x, y = memoryview(bytearray(512)).cast("f"), memoryview(bytearray(512)).cast("f")
 assert s.step(x, out=y) is y
 assert any(y)
-s.run(memoryview(bytearray(1024)).cast("B").cast("f", (2, 1, 128)), out=memoryview(bytearray(1024)).cast("B").cast("f", (2, 1, 128)))
+x2, y2 = (memoryview(bytearray(1024)).cast("f", (2, 1, 128)) for _ in range(2))
+s.run(x2, out=y2)
 s.reset(); s.restore(s.save()); s.clone()
 print("\\n".join(set(sys.modules) - before))
 """

@@ -143,7 +143,14 @@ def test_a_stream_keeps_its_model(made):
 def test_what_a_model_says_of_itself(loaded):
     model = loaded("stateful")
     x, h0, c0 = model.inputs
-    assert (x.name, x.dtype, x.shape, x.time_axis, x.batch_axis, x.state) == ("x", "float32", ("time", "batch", 4), 0, 1, None)
+    assert (x.name, x.dtype, x.shape, x.time_axis, x.batch_axis, x.state) == (
+        "x",
+        "float32",
+        ("time", "batch", 4),
+        0,
+        1,
+        None,
+    )
     assert (h0.shape, h0.state, c0.state) == ((1, "batch", 8), "h0", "c0")
     assert [port.name for port in model.outputs] == ["y", "hn", "cn"]
     assert model.outputs[1].state == "h0"

@@ -11,12 +11,16 @@ from collections.abc import Sequence
 from tinyrnn import TinyRNNError, __version__
 from tinyrnn.cli import convert, inspect, run, verify
 
-EPILOG = "Exit status: 0 done, 1 refused or failed (one line on standard error says why), 2 wrong usage, 130 interrupted."
+EPILOG = (
+    "Exit status: 0 done, 1 refused or failed (one line on standard error says why), 2 wrong usage, 130 interrupted."
+)
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser with its subcommands."""
-    top = argparse.ArgumentParser(prog="tinyrnn", description="Run trained recurrent networks from ONNX.", epilog=EPILOG)
+    top = argparse.ArgumentParser(
+        prog="tinyrnn", description="Run trained recurrent networks from ONNX.", epilog=EPILOG
+    )
     top.add_argument("--version", action="version", version=f"tinyrnn {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="convert | inspect | run | verify")
     for module in (convert, inspect, run, verify):

@@ -13,16 +13,36 @@ from tinyrnn.cli.text import working
 
 def add(commands: Any) -> None:
     """Add the subcommand."""
-    sub = commands.add_parser("convert", help="make a .trnn file of an ONNX model", description="Make a .trnn file of an ONNX model.")
+    sub = commands.add_parser(
+        "convert", help="make a .trnn file of an ONNX model", description="Make a .trnn file of an ONNX model."
+    )
     sub.add_argument("source", metavar="MODEL.onnx")
     sub.add_argument("target", metavar="OUT.trnn")
-    sub.add_argument("--bind", action="append", default=[], type=binding, metavar="NAME=VALUE",
-                     help="fix an input that only steers, such as sr=16000; a list as [1, 2]")  # fmt: skip
-    sub.add_argument("--shape", action="append", default=[], type=shape, metavar="NAME=DIM,DIM,...",
-                     help="the shape of an input: a number or a symbol's name for each axis, as x=batch,time,40")  # fmt: skip
+    sub.add_argument(
+        "--bind",
+        action="append",
+        default=[],
+        type=binding,
+        metavar="NAME=VALUE",
+        help="fix an input that only steers, such as sr=16000; a list as [1, 2]",
+    )
+    sub.add_argument(
+        "--shape",
+        action="append",
+        default=[],
+        type=shape,
+        metavar="NAME=DIM,DIM,...",
+        help="the shape of an input: a number or a symbol's name for each axis, as x=batch,time,40",
+    )
     states = sub.add_mutually_exclusive_group()
-    states.add_argument("--state", action="append", default=[], type=pair, metavar="INPUT=OUTPUT",
-                        help="this input is the state that this output renews (nothing else is then tied)")  # fmt: skip
+    states.add_argument(
+        "--state",
+        action="append",
+        default=[],
+        type=pair,
+        metavar="INPUT=OUTPUT",
+        help="this input is the state that this output renews (nothing else is then tied)",
+    )
     states.add_argument("--no-state", action="store_true", help="leave states as plain inputs and outputs")
     sub.add_argument("--json", action="store_true", help="print the report as JSON")
     sub.set_defaults(function=command)
@@ -64,6 +84,8 @@ def command(options: argparse.Namespace) -> int:
         raise TinyRNNError(f"converting needs the package {error.name}: pip install 'tinyrnn[convert]'") from None
     states = "keep" if options.no_state else dict(options.state) if options.state else "auto"
     with working(f"converting {options.source}"):
-        report = convert(options.source, options.target, bind=dict(options.bind), shapes=dict(options.shape), states=states)
+        report = convert(
+            options.source, options.target, bind=dict(options.bind), shapes=dict(options.shape), states=states
+        )
     print(json.dumps(report.to_dict(), indent=2) if options.json else report)
     return 0

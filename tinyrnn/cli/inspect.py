@@ -55,8 +55,13 @@ def describe(content: bytes) -> dict[str, Any]:
     except tinyrnn.TinyRNNError as error:  # a dimension that only an input can give
         memory = str(error)
     return {
-        "bytes": {"file": len(content), "structure": int(structure.header["weights_offset"]),
-                  "weights": structure.sizes["weights"], "sections": structure.sizes, "weights_by_operator": weights},
+        "bytes": {
+            "file": len(content),
+            "structure": int(structure.header["weights_offset"]),
+            "weights": structure.sizes["weights"],
+            "sections": structure.sizes,
+            "weights_by_operator": weights,
+        },
         "format": list(fmt.VERSION),
         "streamable": model.streamable,
         "reason": model.reason,
@@ -68,7 +73,7 @@ def describe(content: bytes) -> dict[str, Any]:
         "operators": calls,
         "memory": memory,
         "metadata": {key: parsed(value) for key, value in model.metadata.items()},
-    }  # fmt: skip
+    }
 
 
 def parsed(value: str) -> Any:
@@ -87,15 +92,27 @@ def show(name: str, about: dict[str, Any]) -> None:
     print(f"{name}: {size['file']:,} bytes, format {'.'.join(map(str, about['format']))}, checksums verified")
     print(f"streamable: {'yes' if about['streamable'] else 'no, ' + about['reason']}")
     print(f"promise:    {about['promise']} (here: {about['isa']})\n")
-    rows = [[kind[:-1], port["name"], port["dtype"], shape(port["shape"]), port["state"] or ""]
-            for kind in ("inputs", "outputs", "states") for port in about[kind]]  # fmt: skip
+    rows = [
+        [kind[:-1], port["name"], port["dtype"], shape(port["shape"]), port["state"] or ""]
+        for kind in ("inputs", "outputs", "states")
+        for port in about[kind]
+    ]
     table(["port", "name", "type", "shape", "tied to"], rows)
     print()
-    table(["operator", "nodes", "outputs", "attributes", "weights"], [operator_row(call) for call in about["operators"]])
+    table(
+        ["operator", "nodes", "outputs", "attributes", "weights"], [operator_row(call) for call in about["operators"]]
+    )
     print()
-    parts = [["structure", size["structure"]], *([f"weights of {kind}", n] for kind, n in size["weights_by_operator"].items())]
+    parts = [
+        ["structure", size["structure"]],
+        *([f"weights of {kind}", n] for kind, n in size["weights_by_operator"].items()),
+    ]
     if isinstance(about["memory"], dict):
-        parts += [[f"a stream's {part}", about["memory"][part]] for part in ("state", "plan", "arena") if part in about["memory"]]
+        parts += [
+            [f"a stream's {part}", about["memory"][part]]
+            for part in ("state", "plan", "arena")
+            if part in about["memory"]
+        ]
     table(["bytes", "count"], [[part, f"{count:,}"] for part, count in parts])
     if about["metadata"]:
         print()

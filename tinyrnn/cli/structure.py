@@ -117,7 +117,9 @@ class Structure:
             elif attribute.type == "integer":
                 result[attribute.name] = values[i]
             else:
-                result[attribute.name] = function(values[i]) if attribute.type == "function" else enumerator(attribute.type, values[i])
+                result[attribute.name] = (
+                    function(values[i]) if attribute.type == "function" else enumerator(attribute.type, values[i])
+                )
         return result
 
     def promise(self) -> str:
@@ -146,7 +148,10 @@ def as_float(bits: int) -> float | str:
 def program(kind: str, values: list[int]) -> list[list[Any]]:
     """Spell out a list attribute: functions with their parameters, and their sources in a program."""
     if kind == "recurrent":
-        return [[function(values[i]), as_float(values[i + 1]), as_float(values[i + 2])] for i in range(0, len(values) - 2, 3)]
+        return [
+            [function(values[i]), as_float(values[i + 1]), as_float(values[i + 2])]
+            for i in range(0, len(values) - 2, 3)
+        ]
     if kind == "elementwise":
         return [
             [function(values[i]), *values[i + 1 : i + 4], as_float(values[i + 4]), as_float(values[i + 5])]

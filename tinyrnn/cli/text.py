@@ -25,8 +25,10 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
             return
     cells = [[str(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in [list(headers), *cells]) for i in range(len(headers))]
-    right = [bool(rows) and all(isinstance(row[i], (int, float)) or is_number(str(row[i])) for row in rows)
-             for i in range(len(headers))]  # fmt: skip
+    right = [
+        bool(rows) and all(isinstance(row[i], (int, float)) or is_number(str(row[i])) for row in rows)
+        for i in range(len(headers))
+    ]
     for row in [list(headers), ["-" * width for width in widths], *cells]:
         print("  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True)).rstrip())
 
@@ -108,7 +110,9 @@ def read_file(path: str) -> np.ndarray | dict[str, np.ndarray]:
     except OSError:
         raise
     except Exception as error:  # zipfile, zlib, ast and struct errors alike: the file is not what it says
-        raise ArgumentError(f"{path}: not an .npy or .npz file of plain arrays ({type(error).__name__}: {error})") from None
+        raise ArgumentError(
+            f"{path}: not an .npy or .npz file of plain arrays ({type(error).__name__}: {error})"
+        ) from None
 
 
 def write_arrays(path: str, arrays: Mapping[str, np.ndarray]) -> None:

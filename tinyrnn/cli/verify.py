@@ -19,18 +19,33 @@ SHOWN_STEPS = 10
 
 def add(commands: Any) -> None:
     """Add the subcommand."""
-    sub = commands.add_parser("verify", help="compare a .trnn file with its ONNX model", description=(
-        "Compare a .trnn file with its ONNX model, run by onnxruntime if that is installed, else by float64 references."))  # fmt: skip
+    sub = commands.add_parser(
+        "verify",
+        help="compare a .trnn file with its ONNX model",
+        description=(
+            "Compare a .trnn file with its ONNX model, run by onnxruntime where that is installed, else in float64."
+        ),
+    )
     sub.add_argument("source", metavar="MODEL.onnx")
     sub.add_argument("model", metavar="MODEL.trnn")
     sub.add_argument("--data", metavar="X.npz", help="input arrays by name; random ones otherwise")
-    sub.add_argument("--bind", action="append", default=[], type=binding, metavar="NAME=VALUE",
-                     help="the value of an input that the conversion fixed")  # fmt: skip
+    sub.add_argument(
+        "--bind",
+        action="append",
+        default=[],
+        type=binding,
+        metavar="NAME=VALUE",
+        help="the value of an input that the conversion fixed",
+    )
     sub.add_argument("--seed", type=int, default=0, help="of the random inputs (default 0)")
     sub.add_argument("--steps", type=positive, default=100, help="length of random sequences (default 100)")
     sub.add_argument("--batch", type=positive, default=2, help="rows of random batches (default 2)")
-    sub.add_argument("--tolerance", type=float, default=1e-4,
-                     help="largest error, as a part of max(1, |reference|), that counts as agreement (default 1e-4)")  # fmt: skip
+    sub.add_argument(
+        "--tolerance",
+        type=float,
+        default=1e-4,
+        help="largest error, as a part of max(1, |reference|), that counts as agreement (default 1e-4)",
+    )
     sub.add_argument("--reference", choices=("auto", "onnxruntime", "float64"), default="auto")
     sub.add_argument("--json", action="store_true", help="print the figures as JSON")
     sub.add_argument("--plot", metavar="OUT.png", help="draw the error over time (needs matplotlib)")
@@ -61,7 +76,9 @@ def command(options: argparse.Namespace) -> int:
     print(json.dumps(about, indent=2)) if options.json else show(about)
     worst = max(results, key=lambda row: float(row["relative"]), default=None)
     if worst is not None and not worst["relative"] <= options.tolerance:
-        raise TinyRNNError(f"output '{worst['name']}': error {worst['relative']:.3g} is above {options.tolerance:g} (--tolerance)")
+        raise TinyRNNError(
+            f"output '{worst['name']}': error {worst['relative']:.3g} is above {options.tolerance:g} (--tolerance)"
+        )
     if about["stream"] is False:
         raise TinyRNNError("the stream gives other bytes than the whole sequence: this is a bug of tinyrnn")
     return 0
@@ -78,7 +95,9 @@ class Reference:
             import onnxruntime
         except ImportError:
             if choice == "onnxruntime":
-                raise TinyRNNError("onnxruntime is not installed; leave --reference out to use the float64 references") from None
+                raise TinyRNNError(
+                    "onnxruntime is not installed; leave --reference out to use the float64 references"
+                ) from None
             return
         onnxruntime.set_default_logger_severity(4)
         with open(source, "rb"):
@@ -99,8 +118,17 @@ class Reference:
         if not self.session:
             return {name: np.asarray(value) for name, value in bound.items()}
         types = {port.name: port.type for port in self.session.get_inputs()}
-        kinds = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16", "tensor(bool)": "bool"}
-        return {name: np.asarray(value, kinds.get(types[name], types[name][7:-1])) for name, value in bound.items() if name in types}
+        kinds = {
+            "tensor(float)": "float32",
+            "tensor(double)": "float64",
+            "tensor(float16)": "float16",
+            "tensor(bool)": "bool",
+        }
+        return {
+            name: np.asarray(value, kinds.get(types[name], types[name][7:-1]))
+            for name, value in bound.items()
+            if name in types
+        }
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run the model; return its outputs by name."""
@@ -138,7 +166,8 @@ def given(model: Model, path: str) -> dict[str, np.ndarray]:
 def random(model: Model, reference: Reference, options: argparse.Namespace) -> dict[str, np.ndarray]:
     """Make inputs: normal numbers, zeros and ones for integers; sizes as the ONNX model fixes them, else as asked."""
     generator = np.random.default_rng(options.seed)
-    declared, sizes = reference.declared(), {}
+    declared: dict[str, list[Any]] = reference.declared()
+    sizes: dict[str, int] = {}
     for port in model.inputs:
         for axis, dim in enumerate(port.shape):
             if isinstance(dim, str):
@@ -170,22 +199,32 @@ def compare(port: tinyrnn.Port, got: np.ndarray, want: np.ndarray) -> dict[str, 
     axes = tuple(axis for axis in range(error.ndim) if axis != port.time_axis)
     steps = error.max(axis=axes, initial=0.0).tolist() if port.time_axis is not None else None
     return {
-        "name": port.name, "shape": list(got.shape), "dtype": str(got.dtype), "largest": largest,
-        "max": float(error.max(initial=0.0)), "rms": float(np.sqrt(np.mean(error**2))) if error.size else 0.0,
-        "relative": float(error.max(initial=0.0)) / max(1.0, largest), "max_by_step": steps,
-    }  # fmt: skip
+        "name": port.name,
+        "shape": list(got.shape),
+        "dtype": str(got.dtype),
+        "largest": largest,
+        "max": float(error.max(initial=0.0)),
+        "rms": float(np.sqrt(np.mean(error**2))) if error.size else 0.0,
+        "relative": float(error.max(initial=0.0)) / max(1.0, largest),
+        "max_by_step": steps,
+    }
 
 
 def stream_agrees(model: Model, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> bool | None:
     """Whether a stream gives the bytes of the whole sequence; None where the model cannot stream."""
     if not model.streamable:
         return None
-    batches = [inputs[p.name].shape[p.batch_axis] for p in model.inputs if p.batch_axis is not None and p.name in inputs]
+    batches = [
+        inputs[p.name].shape[p.batch_axis] for p in model.inputs if p.batch_axis is not None and p.name in inputs
+    ]
     stream = model.stream(batch=batches[0] if batches else 1)
     framed = not any(port.time_axis is not None for port in model.inputs)
     plain = {port.name for port in model.inputs if port.state is None}
     results = stream.run({name: x[None] if framed and name in plain else x for name, x in inputs.items()})
-    return all(np.array_equal(y[0] if framed else y, outputs[name], equal_nan=y.dtype.kind == "f") for name, y in results.items())
+    return all(
+        np.array_equal(y[0] if framed else y, outputs[name], equal_nan=y.dtype.kind == "f")
+        for name, y in results.items()
+    )
 
 
 def show(about: dict[str, Any]) -> None:
@@ -193,18 +232,30 @@ def show(about: dict[str, Any]) -> None:
     results = about["outputs"]
     print(f"reference: {about['reference']}")
     figures = [[row[key] for key in ("max", "rms", "relative", "largest")] for row in results]
-    table(["output", "type", "shape", "max error", "rms error", "max / max(1, |ref|)", "max |ref|"],
-          [[row["name"], row["dtype"], tuple(row["shape"]), *(f"{figure:.3g}" for figure in line)]
-           for row, line in zip(results, figures, strict=True)])  # fmt: skip
+    table(
+        ["output", "type", "shape", "max error", "rms error", "max / max(1, |ref|)", "max |ref|"],
+        [
+            [row["name"], row["dtype"], tuple(row["shape"]), *(f"{figure:.3g}" for figure in line)]
+            for row, line in zip(results, figures, strict=True)
+        ],
+    )
     timed = [row for row in results if row["max_by_step"]]
     if timed:
         count = max(len(row["max_by_step"]) for row in timed)
         shown = sorted({round(i * (count - 1) / (SHOWN_STEPS - 1)) for i in range(SHOWN_STEPS)})
         print()
-        table(["step", *(f"max error of {row['name']}" for row in timed)],
-              [[step, *(f"{row['max_by_step'][step]:.3g}" if step < len(row["max_by_step"]) else "" for row in timed)]
-               for step in shown])  # fmt: skip
-    said = {None: "not streamable", True: "the same bytes as the whole sequence", False: "OTHER BYTES than the whole sequence"}
+        table(
+            ["step", *(f"max error of {row['name']}" for row in timed)],
+            [
+                [step, *(f"{row['max_by_step'][step]:.3g}" if step < len(row["max_by_step"]) else "" for row in timed)]
+                for step in shown
+            ],
+        )
+    said = {
+        None: "not streamable",
+        True: "the same bytes as the whole sequence",
+        False: "OTHER BYTES than the whole sequence",
+    }
     print(f"\nstream: {said[about['stream']]}")
 
 
