@@ -4,12 +4,10 @@
 
 enum { CELL_BLOCK = 16 };  // units of a block of gates
 
-// For each vector of units: `at`, its first; `lanes`, how many; `gate`, where its first gate stands among `gates` of a block.
-#define CELL_EACH(n, gates)                                                                                      \
-    for (size_t at = 0, lanes, gate; at < (n) && (lanes = (n) - at < VF_LANES ? (n) - at : VF_LANES,              \
-                                                  gate = at / CELL_BLOCK * CELL_BLOCK * (gates) + at % CELL_BLOCK, 1); \
-         at += VF_LANES)
-
+// Where the first gate of unit `at` stands among blocks of `gates` gates.
+TRN_INLINE size_t cell_gate(size_t at, size_t gates) { return at / CELL_BLOCK * CELL_BLOCK * gates + at % CELL_BLOCK; }
+// Units of the vector at `at`, of n.
+TRN_INLINE size_t cell_lanes(size_t n, size_t at) { return n - at < VF_LANES ? n - at : VF_LANES; }
 TRN_INLINE vf cell_load(const float *p, size_t lanes) { return lanes == VF_LANES ? vf_load(p) : vf_load_n(p, lanes); }
 TRN_INLINE void cell_store(float *p, vf a, size_t lanes) {
     if (lanes == VF_LANES) vf_store(p, a);
@@ -22,30 +20,44 @@ TRN_INLINE vf cell_mix(vf z, vf candidate, vf h) {
 }
 
 static void TRN_KERNEL(f32_lstm_cell)(size_t n, const float *gates, const float *c, float *c_out, float *h) {
-    CELL_EACH(n, 4) {
-        const float *g = gates + gate;
+    for (size_t at = 0; at < n; at += VF_LANES) {
+        const size_t lanes = cell_lanes(n, at);
+        const float *g = gates + cell_gate(at, 4);
         vf input = f32_sigmoid(vf_load(g)), forget = f32_sigmoid(vf_load(g + 2 * CELL_BLOCK));
         vf candidate = f32_tanh(vf_load(g + 3 * CELL_BLOCK));
         cell_store(c_out + at, vf_add(vf_mul(forget, cell_load(c + at, lanes)), vf_mul(input, candidate)), lanes);
     }
-    CELL_EACH(n, 4) {
-        vf output = f32_sigmoid(vf_load(gates + gate + CELL_BLOCK));
+    for (size_t at = 0; at < n; at += VF_LANES) {
+        const size_t lanes = cell_lanes(n, at);
+        vf output = f32_sigmoid(vf_load(gates + cell_gate(at, 4) + CELL_BLOCK));
         cell_store(h + at, vf_mul(output, f32_tanh(cell_load(c_out + at, lanes))), lanes);
     }
 }
 
+// A few blocks at a time, so that what tanh waits for fits on the stack.
 static void TRN_KERNEL(f32_gru_cell)(size_t n, const float *x_gates, const float *h_gates, const float *h, float *h_out) {
-    CELL_EACH(n, 3) {
-        const float *g = h_gates + gate;
-        vf z = f32_sigmoid(vf_load(g)), r = f32_sigmoid(vf_load(g + CELL_BLOCK));
-        vf hidden = vf_add(vf_load(x_gates + gate + 2 * CELL_BLOCK), vf_mul(r, vf_load(g + 2 * CELL_BLOCK)));
-        cell_store(h_out + at, cell_mix(z, f32_tanh(hidden), cell_load(h + at, lanes)), lanes);
+    enum { CHUNK = 8 * CELL_BLOCK };
+    float hidden[CHUNK];
+    for (size_t first = 0; first < n; first += CHUNK) {
+        const size_t units = n - first < CHUNK ? n - first : CHUNK;
+        const float *x = x_gates + 3 * first, *g = h_gates + 3 * first;
+        for (size_t at = 0; at < units; at += VF_LANES) {
+            const size_t gate = cell_gate(at, 3);
+            vf r = f32_sigmoid(vf_load(g + gate + CELL_BLOCK));
+            vf_store(hidden + at, vf_add(vf_load(x + gate + 2 * CELL_BLOCK), vf_mul(r, vf_load(g + gate + 2 * CELL_BLOCK))));
+        }
+        for (size_t at = 0; at < units; at += VF_LANES) {
+            const size_t lanes = cell_lanes(units, at);
+            vf z = f32_sigmoid(vf_load(g + cell_gate(at, 3))), candidate = f32_tanh(vf_load(hidden + at));
+            cell_store(h_out + first + at, cell_mix(z, candidate, cell_load(h + first + at, lanes)), lanes);
+        }
     }
 }
 
 static void TRN_KERNEL(f32_gru_reset)(size_t n, float *gates, const float *h, float *reset_h) {
-    CELL_EACH(n, 2) {
-        float *g = gates + gate;
+    for (size_t at = 0; at < n; at += VF_LANES) {
+        const size_t lanes = cell_lanes(n, at);
+        float *g = gates + cell_gate(at, 2);
         vf r = f32_sigmoid(vf_load(g + CELL_BLOCK));
         cell_store(g, f32_sigmoid(vf_load(g)), lanes);
         cell_store(reset_h + at, vf_mul(r, cell_load(h + at, lanes)), lanes);
@@ -53,8 +65,9 @@ static void TRN_KERNEL(f32_gru_reset)(size_t n, float *gates, const float *h, fl
 }
 
 static void TRN_KERNEL(f32_gru_update)(size_t n, const float *gates, const float *hidden, const float *h, float *h_out) {
-    CELL_EACH(n, 2) {
-        vf candidate = f32_tanh(cell_load(hidden + at, lanes));
-        cell_store(h_out + at, cell_mix(vf_load(gates + gate), candidate, cell_load(h + at, lanes)), lanes);
+    for (size_t at = 0; at < n; at += VF_LANES) {
+        const size_t lanes = cell_lanes(n, at);
+        vf z = vf_load(gates + cell_gate(at, 2)), candidate = f32_tanh(cell_load(hidden + at, lanes));
+        cell_store(h_out + at, cell_mix(z, candidate, cell_load(h + at, lanes)), lanes);
     }
 }
