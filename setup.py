@@ -11,7 +11,11 @@ from Cython.Build import cythonize
 from setuptools import Extension, find_packages, setup
 
 # Contraction would let a compiler fuse what docs/arithmetic.md rounds separately; both settings are the same in CMake.
-FLAGS = ["/O2", "/std:c11"] if sys.platform == "win32" else ["-std=c11", "-O3", "-g0", "-ffp-contract=off", "-fvisibility=hidden"]
+FLAGS = (
+    ["/O2", "/std:c11"]
+    if sys.platform == "win32"
+    else ["-std=c11", "-O3", "-g0", "-ffp-contract=off", "-fvisibility=hidden"]
+)
 
 
 def sources(*patterns: str) -> list[str]:
