@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""convert: an ONNX model in, a .trnn file and a report out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tinyrnn import __version__
+
+from . import onnx_frontend, registry
+from .driver import lower_model
+from .report import Report, make_report
+from .writer import Writer, write_file
+
+
+def convert(
+    source: Any,
+    target: Any,
+    *,
+    bind: Mapping[str, Any] | None = None,
+    shapes: Mapping[str, Any] | None = None,
+    states: str | Mapping[str, str] = "auto",
+) -> Report:
+    """Convert an ONNX model to a .trnn file.
+
+    Parameters
+    ----------
+    source : path, bytes or onnx.ModelProto
+    target : path or binary file object. A path is replaced in one step, or, on any failure, left as it was.
+    bind : values for inputs that only steer; these become constants and disappear.
+    shapes : for an input's name, its dims: an int or a symbol's name for each axis.
+    states : "auto" finds state that goes through inputs and outputs; "keep" leaves these as they are; a mapping
+        {input: output} says which belong together, and nothing else is tied.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    ConversionError
+        The model needs what tinyrnn does not do; `problems` lists every node concerned.
+    ModelFormatError
+        The model is damaged or contradicts itself.
+    """
+    data, report = convert_bytes(source, bind=bind, shapes=shapes, states=states)
+    write_file(data, target)
+    return report
+
+
+def convert_bytes(
+    source: Any,
+    *,
+    bind: Mapping[str, Any] | None = None,
+    shapes: Mapping[str, Any] | None = None,
+    states: str | Mapping[str, str] = "auto",
+) -> tuple[bytes, Report]:
+    """The same, with the file's bytes as the result."""
+    registry.load_all()
+    model = onnx_frontend.load(source, registry.supported)
+    lowered = lower_model(model, bind or {}, shapes or {}, states)
+    report = make_report(model, lowered)
+    recipe = {"bind": dict(bind or {}), "shapes": dict(shapes or {}), "states": states if isinstance(states, str) else dict(states)}
+    about = report.to_dict()
+    for key in ("bytes_out", "fused", "copies"):  # not known yet; long
+        del about[key]
+    metadata = {
+        "producer": f"tinyrnn {__version__}",
+        "source_sha256": model.sha256,
+        "recipe": json.dumps(recipe, sort_keys=True, default=_plain),
+        "report": json.dumps(about, sort_keys=True),
+    }
+    data = Writer(lowered.graph, metadata).bytes()
+    report.bytes_out = len(data)
+    return data, report
+
+
+def _plain(value: Any) -> Any:
+    return np.asarray(value).tolist()

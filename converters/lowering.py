@@ -1,0 +1,377 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The walk over the ONNX nodes: shape inference and lowering in one, with what the functions of ops/ build on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from tinyrnn.errors import TinyRNNError
+
+from . import dims as dm
+from . import registry, values
+from .dims import Dim, Size
+from .errors import ConversionError, NodeError
+from .fold import fold
+from .ir import FLOATS, ITEM_SIZE, MAX_RANK, NUMPY_TYPE, Graph, Node, Port, Tensor
+from .onnx_model import OnnxInput, OnnxModel, OnnxNode
+from .sizes import RestartError, Sizes
+from .values import Time, Value
+
+MAX_TENSOR_BYTES = 1 << 30
+_NAMES = {v: k for k, v in NUMPY_TYPE.items()}
+
+
+@dataclass(eq=False, slots=True)
+class Recurrence:
+    """What the walk remembers of a recurrent operator, for the time axis and the states."""
+
+    label: str
+    node: Node
+    steps: Size
+    rows: Size
+    over_time: bool
+    reverse: bool
+
+
+@dataclass(eq=False)
+class Context:
+    """One walk: the graph so far, and the building blocks that the functions of ops/ use."""
+
+    model: OnnxModel
+    sizes: Sizes
+    graph: Graph = field(default_factory=Graph)
+    recurrences: list[Recurrence] = field(default_factory=list)
+    node: OnnxNode = None  # type: ignore[assignment]
+    _weights: dict[Any, tuple[np.ndarray, Tensor]] = field(default_factory=dict)
+    _views: dict[Any, Tensor] = field(default_factory=dict)
+    _copies: dict[Any, Value] = field(default_factory=dict)
+
+    # ---- the node at hand ----------------------------------------------------------------------------------------
+
+    @property
+    def where(self) -> str:
+        """The node at hand, as messages call it."""
+        return self.node.label
+
+    def attribute(self, name: str, default: Any = None) -> Any:
+        """The value of an attribute."""
+        return self.node.attributes.get(name, default)
+
+    def axis(self, axis: Any, rank: int, what: str = "axis") -> int:
+        """An axis counted from the front."""
+        if not isinstance(axis, int) or not -rank <= axis < rank:
+            raise NodeError(f"{what} {axis} is outside a tensor of rank {rank}")
+        return axis % rank
+
+    def integers(self, v: Value | None, what: str) -> list[Size]:
+        """The elements of an integer tensor that must be known when converting."""
+        if v is not None and v.dtype in ("I64", "I32") and v.rank <= 1:
+            if v.sym is not None:
+                return list(v.sym.flat)
+            if v.const is not None:
+                return [int(x) for x in v.array().flat]
+        raise NodeError(f"{what} is not known when converting (it depends on data): bind the input that it comes from")
+
+    def constants(self, v: Value | None, what: str) -> list[int]:
+        """The same where no symbol may appear; tried ones go back to their declared values."""
+        sizes = self.integers(v, what)
+        for s in sizes:
+            if not isinstance(s, int):
+                self.sizes.bind_hints(self.sizes.tried(s), self.where)
+                raise NodeError(f"{what} depends on the dimension {s}, but must be constant")
+        return sizes  # type: ignore[return-value]
+
+    def equal(self, a: Size, b: Size, what: str) -> None:
+        """Require two sizes to be the same."""
+        self.sizes.equal(a, b, what, self.where)
+
+    def broadcast(self, *shapes: tuple[Size, ...]) -> tuple[Size, ...]:
+        """The common shape by ONNX's rules."""
+        rank = max(map(len, shapes))
+        result: list[Size] = [1] * rank
+        for shape in shapes:
+            for i, d in enumerate(shape, rank - len(shape)):
+                result[i] = self.sizes.broadcast(result[i], d, f"shapes {show(*shapes)} do not broadcast", self.where)
+        return tuple(result)
+
+    # ---- time ----------------------------------------------------------------------------------------------------
+
+    @property
+    def steps(self) -> Dim | None:
+        """The time axis's dimension, once it is known."""
+        return dm.symbol(self.sizes.time) if self.sizes.time else None
+
+    def has_time(self, *sizes: Size) -> bool:
+        """Whether a size depends on the number of steps."""
+        return self.sizes.time is not None and any(self.sizes.time in dm.symbols(s) for s in sizes)
+
+    def not_streamable(self, reason: str) -> None:
+        """Note why the graph cannot go by step by step; the first reason is kept."""
+        if self.graph.streamable:
+            self.graph.streamable = False
+            self.graph.reason = f"{self.where} {reason}"
+
+    def join_time(self, operands: list[Value], dims: tuple[Size, ...]) -> tuple[Time | None, bool]:
+        """(time, late) of an elementwise result; operands are aligned at the right."""
+        if self.sizes.time is None:
+            return None, False
+        found: Time | None = None
+        late = False
+        for v in operands:
+            late |= v.late
+            if v.time is not None:
+                time = (v.time[0] + len(dims) - v.rank, v.time[1])
+                if found is not None and found != time:
+                    self.not_streamable("combines different steps of the sequence")
+                found = found or time
+        if found is None and self.has_time(*dims):
+            self.not_streamable("mixes the steps of the sequence")
+        if found is not None and late:
+            self.not_streamable("uses at each step what is known only after the last one")
+        return found, late and found is None
+
+    # ---- seeing elements -----------------------------------------------------------------------------------------
+
+    def expand(self, v: Value, dims: tuple[Size, ...]) -> Value:
+        """Broadcast v to dims."""
+        result = values.expand(v, dims)
+        if self.sizes.time and result.time is None and self.steps in dims and not self._is_lost(v):
+            if v.late:
+                self.not_streamable("spreads over the steps what is known only after the last one")
+            result = replace(result, time=(dims.index(self.steps), 1), late=False)
+        return result
+
+    def _is_lost(self, v: Value) -> bool:
+        return self.has_time(*v.dims)
+
+    def reshape(self, v: Value, dims: tuple[Size, ...]) -> Value:
+        """v in another shape of the same size, by moving elements only where it must."""
+        time = values.reshape_time(v, dims, self.sizes.time)
+        if v.time is not None and time is None:
+            self.not_streamable("reshapes the sequence so that its steps are mixed")
+        seen = values.reshape(v, dims, time)
+        if seen is None:
+            seen = values.reshape(self.copied(v), dims, time)
+            assert seen is not None
+        return seen
+
+    def copied(self, v: Value) -> Value:
+        """v with its elements moved together, row-major."""
+        if v.const is not None:
+            count = dm.product(v.dims)
+            if isinstance(count, int) and count * 8 <= MAX_TENSOR_BYTES // 16:
+                return replace(v, const=np.ascontiguousarray(v.array()))
+        source = self.operand(v)
+        known = self._copies.get(id(source))
+        if known is None:
+            target = self.new(v.dims, source.dtype)
+            self.emit("copy", [source], [target])
+            known = self._copies[id(source)] = replace(values.of_tensor(target, v.dtype), time=v.time, late=v.late)
+        return known
+
+    # ---- tensors and operators -------------------------------------------------------------------------------------
+
+    def new(self, dims: tuple[Size, ...], dtype: str, packing: str = "NONE", panel_width: int = 0) -> Tensor:
+        """A new intermediate tensor."""
+        self.check_size(dims, dtype)
+        return Tensor(self.node.outputs[0] if self.node.outputs else "", dtype, dims, "ARENA", None, 0, (), packing, panel_width)
+
+    def check_size(self, dims: tuple[Size, ...], dtype: str) -> None:
+        """Refuse what no machine this is made for can hold."""
+        if len(dims) > MAX_RANK:
+            raise NodeError(f"a tensor of shape {show(dims)} has over {MAX_RANK} axes")
+        low, _ = dm.bounds(dm.product(dims))
+        if low is not None and low * ITEM_SIZE[dtype] > MAX_TENSOR_BYTES:
+            raise NodeError(f"a tensor of shape {show(dims)} needs over {MAX_TENSOR_BYTES >> 20} MiB")
+
+    def emit(self, kind: str, inputs: list[Tensor | None], outputs: list[Tensor | None], **attributes: Any) -> Node:
+        """Append an engine operator."""
+        name = self.node.name or (self.node.outputs[0] if self.node.outputs else self.node.op)
+        made = Node(kind, inputs, outputs, attributes, name)
+        self.graph.nodes.append(made)
+        return made
+
+    def operand(self, v: Value, rows: bool = False) -> Tensor:
+        """The value as an operand of an engine operator, with its last axis contiguous where the kernel wants rows."""
+        if v.sym is not None:
+            self.sizes.bind_hints(self.sizes.tried(*v.sym.flat), self.where)
+            raise NodeError(f"uses the size {list(v.sym.flat)} as data, which is not supported")
+        if v.const is not None:
+            v = self._stored(v)
+        tensor = self._view(v)
+        if rows and not tensor.has_rows():
+            return self.operand(self.copied(v))
+        return tensor
+
+    def _stored(self, v: Value) -> Value:
+        """A constant as a tensor in the weights; broadcast axes have stride 0."""
+        assert v.const is not None
+        const = v.const
+        dtype = "F32" if v.dtype in FLOATS else v.dtype
+        if dtype not in NUMPY_TYPE:
+            raise NodeError(f"uses a constant of type {v.dtype}, which is not supported")
+        key = (const.__array_interface__["data"][0], const.shape, const.strides, const.dtype.str, dtype)
+        if key not in self._weights:
+            with np.errstate(over="ignore", invalid="ignore"):
+                data = np.ascontiguousarray(const, NUMPY_TYPE[dtype]).reshape(const.shape)
+            self._weights[key] = (const, Tensor("", dtype, data.shape, "WEIGHTS", data=data))
+        tensor = self._weights[key][1]
+        whole = replace(values.of_tensor(tensor, v.dtype), time=v.time, late=v.late)
+        return self._broadcast(whole, v.dims)
+
+    @staticmethod
+    def _broadcast(v: Value, dims: tuple[Size, ...]) -> Value:
+        return v if v.dims == dims else values.expand(v, dims)
+
+    def weights(self, data: np.ndarray, packing: str = "NONE", panel_width: int = 0) -> Tensor:
+        """A constant tensor as it is to stand in the file."""
+        return Tensor("", _NAMES[data.dtype], data.shape, "WEIGHTS", None, 0, (), packing, panel_width, data)
+
+    def _view(self, v: Value) -> Tensor:
+        tensor = v.tensor
+        assert tensor is not None
+        if v.offset == 0 and v.dims == tensor.dims and v.strides == dm.contiguous(tensor.dims):
+            return tensor
+        self.check_size(v.dims, "BOOL")
+        key = (id(tensor), v.offset, v.strides, v.dims)
+        if key not in self._views:
+            self._views[key] = Tensor("", tensor.dtype, v.dims, "VIEW", tensor, v.offset, v.strides)
+        return self._views[key]
+
+    def elementwise(self, function: str, *operands: Value, alpha: float = 0.0, beta: float = 0.0, dtype: str = "") -> Value:
+        """One elementwise function over operands broadcast to one shape."""
+        dims = self.broadcast(*(v.dims for v in operands))
+        time, late = self.join_time(list(operands), dims)
+        dtype = dtype or operands[0].dtype
+        target = self.new(dims, "F32" if dtype in FLOATS else dtype)
+        sources = [self.operand(values.expand(v, dims)) for v in operands]
+        step = (function, *range(len(sources)), *[0] * (3 - len(sources)), float(alpha), float(beta))
+        self.emit("elementwise", list(sources), [target], program=[step])
+        return replace(values.of_tensor(target, dtype), time=time, late=late)
+
+    # ---- the walk ------------------------------------------------------------------------------------------------
+
+    def run(self, inputs: list[OnnxInput], bound: dict[str, np.ndarray]) -> Graph:
+        """Lower every node. Raises RestartError where a symbol had to be bound, ConversionError with all problems."""
+        known: dict[str, Value | None] = {}
+        for name, array in (self.model.constants | bound).items():
+            known[name] = values.of_array(array, _NAMES.get(array.dtype, str(array.dtype)))
+        for given in inputs:
+            known[given.name] = self._input(given)
+        problems: list[str] = []
+        for node in self.model.nodes:
+            self.node = node
+            results = self._lower(node, [known[n] if n else _ABSENT for n in node.inputs], problems)
+            known.update((n, v) for n, v in zip(node.outputs, results, strict=False) if n)
+        if problems:
+            raise ConversionError(problems)
+        for name in self.model.outputs:
+            self._output(name, known[name])
+        return self.graph
+
+    def _lower(self, node: OnnxNode, operands: list[Any], problems: list[str]) -> list[Value | None]:
+        """The outputs of a node; None for each after a problem, which poisons what hangs on it."""
+        nothing: list[Value | None] = [None] * len(node.outputs)
+        row = registry.find(node.domain, node.op, node.version)
+        arguments = [None if v is _ABSENT else v for v in operands]
+        broken = any(v is None for v in operands)
+        try:
+            if not broken:
+                folded = fold(node, arguments)
+                if folded is not None:
+                    return folded + nothing[len(folded) :]
+            if row is None:
+                raise NodeError(_unsupported(node))
+            if broken:
+                return nothing
+            _check(node, row, len(operands))
+            arguments += [None] * (row.inputs[1] - len(arguments)) if row.inputs[1] < 16 else []
+            results = row.function(self, node, *arguments)
+            results = results if isinstance(results, list) else [results]
+            for name, v in zip(node.outputs, results, strict=False):
+                if name and v is None:
+                    raise NodeError(f"output {name!r} is not supported")
+            return results + nothing[len(results) :]
+        except RestartError:
+            raise
+        except (NodeError, TinyRNNError) as e:
+            problems.append(f"{node.label}: {e}")
+            return nothing
+
+    def _input(self, given: OnnxInput) -> Value:
+        assert given.dims is not None
+        self.node = OnnxNode("input", "", given.name, [], [given.name], {}, 0)
+        dims = tuple(self.sizes.now(d if isinstance(d, int) else dm.symbol(str(d))) for d in given.dims)
+        try:
+            self.check_size(dims, given.dtype)
+        except NodeError as e:
+            raise ConversionError([f"input {given.name!r}: {e}"]) from None
+        tensor = Tensor(given.name, given.dtype, dims, "INPUT")
+        time_axis = dims.index(self.steps) if self.steps in dims else -1
+        batch = dm.symbol(self.sizes.batch) if self.sizes.batch else None
+        self.graph.inputs.append(Port(given.name, tensor, None, time_axis, dims.index(batch) if batch in dims else -1))
+        v = values.of_tensor(tensor)
+        if time_axis >= 0:
+            v = replace(v, time=(time_axis, 1))
+        if given.dtype in ("F16", "F64"):
+            v = replace(self.elementwise("IDENTITY", v, dtype="F32"), dtype=given.dtype)
+        return v
+
+    def _output(self, name: str, v: Value | None) -> None:
+        assert v is not None
+        self.node = OnnxNode("output", "", name, [], [name], {}, 0)
+        if v.dtype not in NUMPY_TYPE:
+            raise ConversionError([f"output {name!r} has the type {v.dtype}, which is not supported"])
+        try:
+            source = self.operand(v)
+            self.check_size(v.dims, v.dtype)
+        except NodeError as e:
+            raise ConversionError([f"output {name!r}: {e}"]) from None
+        target = Tensor(name, v.dtype, v.dims, "OUTPUT")
+        if source.dtype == target.dtype:
+            self.emit("copy", [source], [target])
+        else:
+            self.emit("elementwise", [source], [target], program=[("IDENTITY", 0, 0, 0, 0.0, 0.0)])
+        axis = v.time[0] if v.time and v.dims[v.time[0]] == self.steps else -1
+        if axis < 0 and self.has_time(*v.dims):
+            self.not_streamable("has no axis of its own for the steps of the sequence")
+            axis = v.dims.index(self.steps) if self.steps in v.dims else -1
+        batch = dm.symbol(self.sizes.batch) if self.sizes.batch else None
+        self.graph.outputs.append(Port(name, target, None, axis, v.dims.index(batch) if batch in v.dims else -1))
+
+
+_ABSENT = object()
+
+
+def show(*shapes: tuple[Size, ...]) -> str:
+    """Shapes as text, for messages."""
+    return " and ".join("[" + ", ".join(str(d) for d in shape) + "]" for shape in shapes)
+
+
+def _unsupported(node: OnnxNode) -> str:
+    if node.domain:
+        return f"operators of the domain {node.domain!r} are not supported; export the model with ONNX's own"
+    if registry.supported(node.domain, node.op):
+        return f"the operator is not supported in opset {node.version}"
+    return "this operator is not supported"
+
+
+def _check(node: OnnxNode, row: registry.Lowering, given: int) -> None:
+    """Refuse what a lowering does not know of."""
+    while given and not node.inputs[given - 1]:
+        given -= 1
+    low, high = row.inputs
+    if not low <= given <= high or any(not name for name in node.inputs[:low]):
+        raise NodeError(f"has {given} inputs, of which {low} to {high} are allowed and the first {low} required")
+    if not row.outputs[0] <= len(node.outputs) <= row.outputs[1]:
+        raise NodeError(f"has {len(node.outputs)} outputs; {row.outputs[0]} to {row.outputs[1]} are allowed")
+    unknown = node.attributes.keys() - row.attributes
+    if unknown:
+        raise NodeError(f"attribute {min(unknown)!r} is not one of this operator in opset {node.version}")
+    for name, value in node.attributes.items():
+        if isinstance(value, float) and math.isnan(value):
+            raise NodeError(f"attribute {name!r} is NaN")

@@ -1,0 +1,388 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ONNX file -> OnnxModel: the only file that imports onnx. It believes nothing that the file says."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.defs
+
+from tinyrnn.errors import ModelFormatError, UnsupportedError
+
+from .errors import ConversionError
+from .onnx_model import OnnxInput, OnnxModel, OnnxNode, Subgraph
+
+OLDEST_OPSET = 7
+MAX_NODES = 1_000_000
+MAX_INLINED_NODES = 200_000
+MAX_CALL_DEPTH = 64
+
+_DTYPES = {1: "F32", 10: "F16", 11: "F64", 7: "I64", 6: "I32", 3: "I8", 2: "U8", 9: "BOOL"}
+# ONNX's number -> (how raw_data holds it, the field that holds it otherwise). The integers that tinyrnn has no tensors of
+# can still be constants that fold away.
+_STORED = {
+    1: ("<f4", "float_data"),
+    2: ("u1", "int32_data"),
+    3: ("i1", "int32_data"),
+    4: ("<u2", "int32_data"),
+    5: ("<i2", "int32_data"),
+    6: ("<i4", "int32_data"),
+    7: ("<i8", "int64_data"),
+    9: ("?", "int32_data"),
+    10: ("<f2", "int32_data"),
+    11: ("<f8", "double_data"),
+    12: ("<u4", "uint64_data"),
+    13: ("<u8", "uint64_data"),
+}
+
+
+def load(source: Any, supported: Callable[[str, str], bool]) -> OnnxModel:
+    """Read a model and check all that can be checked without knowing the operators.
+
+    Parameters
+    ----------
+    source : path, bytes or onnx.ModelProto
+    supported : function (domain, operator) -> bool; operators that it does not know and that ONNX defines by a body of
+        other operators are replaced by that body.
+
+    Raises
+    ------
+    ModelFormatError
+        The bytes are no ONNX model, or contradict themselves.
+    ConversionError
+        The model needs what tinyrnn does not do.
+    """
+    folder: Path | None = None
+    if isinstance(source, onnx.ModelProto):
+        data, proto = source.SerializeToString(deterministic=True), source
+    else:
+        if isinstance(source, (bytes, bytearray, memoryview)):
+            data = bytes(source)
+        else:
+            folder = Path(source).absolute().parent
+            data = _read(Path(source))
+        proto = _parse(data)
+    opsets = _opsets(proto)
+    proto = _inline(proto, supported, opsets)
+    graph = proto.graph
+    if len(graph.node) > MAX_NODES:
+        raise ConversionError([f"the graph has {len(graph.node)} nodes; tinyrnn takes at most {MAX_NODES}"])
+    if not graph.output:
+        raise ModelFormatError("the graph has no outputs, so there is nothing to compute")
+    if graph.sparse_initializer:
+        raise ConversionError([f"initializer {graph.sparse_initializer[0].values.name!r} is sparse; store it dense"])
+    constants = _initializers(graph, folder)
+    nodes = [_node(n, opsets, i, folder) for i, n in enumerate(graph.node)]
+    inputs = [_input(v) for v in graph.input if v.name not in constants]
+    names = [v.name for v in inputs]
+    if len(set(names)) < len(names):
+        raise ModelFormatError(f"input {next(n for n in names if names.count(n) > 1)!r} is declared twice")
+    outputs = [v.name for v in graph.output]
+    nodes = _sorted(nodes, {*constants, *names}, outputs)
+    return OnnxModel(nodes, inputs, outputs, constants, opsets.get("", 0), len(data), hashlib.sha256(data).hexdigest())
+
+
+def _read(path: Path) -> bytes:
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise ModelFormatError(f"{path.name} is not a regular file")
+    return path.read_bytes()
+
+
+def _parse(data: bytes) -> onnx.ModelProto:
+    proto = onnx.ModelProto()
+    try:
+        proto.ParseFromString(data)
+    except Exception as e:  # protobuf raises DecodeError, a class that moved between its versions
+        raise ModelFormatError(f"this is not an ONNX model: {e}") from None
+    if not proto.HasField("graph"):
+        raise ModelFormatError("this is not an ONNX model: it holds no graph")
+    return proto
+
+
+def _opsets(proto: onnx.ModelProto) -> dict[str, int]:
+    newest = onnx.defs.onnx_opset_version()
+    opsets: dict[str, int] = {}
+    for entry in proto.opset_import:
+        domain = "" if entry.domain == "ai.onnx" else entry.domain
+        opsets[domain] = entry.version
+    if "" in opsets and not OLDEST_OPSET <= opsets[""] <= newest:
+        raise ConversionError(
+            [f"the model imports opset {opsets['']} of ONNX; supported are {OLDEST_OPSET} to {newest}: convert it with onnx.version_converter"]
+        )
+    return opsets
+
+
+def _inline(proto: onnx.ModelProto, supported: Callable[[str, str], bool], opsets: dict[str, int]) -> onnx.ModelProto:
+    """Replace calls of model-local functions, and of unknown operators that ONNX defines by a body, by the bodies."""
+    from onnx import inliner
+
+    for _ in range(4):
+        local = {(f.domain, f.name) for f in proto.functions}
+        if local:
+            _check_functions(proto)
+        bodied = sorted(
+            {
+                (n.domain, n.op_type)
+                for n in proto.graph.node
+                if not supported("" if n.domain == "ai.onnx" else n.domain, n.op_type) and _has_body(n, opsets)
+            }
+            - local
+        )
+        if not local and not bodied:
+            break
+        try:
+            if local:
+                proto = inliner.inline_local_functions(proto)
+            if bodied:
+                proto = inliner.inline_selected_functions(proto, bodied, inline_schema_functions=True)
+        except Exception as e:
+            raise ModelFormatError(f"the functions of the model could not be inlined: {e}") from None
+        if local and not bodied:
+            break
+    return proto
+
+
+def _has_body(node: onnx.NodeProto, opsets: dict[str, int]) -> bool:
+    if node.domain not in ("", "ai.onnx"):
+        return False
+    try:
+        schema = onnx.defs.get_schema(node.op_type, opsets.get("", 1), "")
+    except Exception:  # onnx's SchemaError: no such operator, which the lowering reports with the others
+        return False
+    return bool(schema.has_function or schema.has_context_dependent_function)
+
+
+def _check_functions(proto: onnx.ModelProto) -> None:
+    """Refuse functions that call themselves, call too deep, or multiply into too many nodes, before they are inlined."""
+    bodies = {(f.domain, f.name): f for f in proto.functions}
+    sizes: dict[tuple[str, str], int] = {}
+    depths: dict[tuple[str, str], int] = {}
+    pending = list(bodies)
+    for _ in range(MAX_CALL_DEPTH):
+        rest = []
+        for key in pending:
+            calls = [(n.domain, n.op_type) for n in bodies[key].node]
+            inner = [c for c in calls if c in bodies]
+            if all(c in sizes for c in inner):
+                sizes[key] = len(calls) + sum(sizes[c] for c in inner)
+                depths[key] = 1 + max((depths[c] for c in inner), default=0)
+            else:
+                rest.append(key)
+        if len(rest) == len(pending):
+            break
+        pending = rest
+    if pending:
+        raise ModelFormatError(f"function {pending[0][1]!r} calls itself, or functions are nested over {MAX_CALL_DEPTH} deep")
+    total = sum(sizes.get((n.domain, n.op_type), 0) for n in proto.graph.node)
+    if total > MAX_INLINED_NODES:
+        raise ConversionError([f"the functions of the model expand to {total} nodes; at most {MAX_INLINED_NODES} are taken"])
+
+
+def _initializers(graph: onnx.GraphProto, folder: Path | None) -> dict[str, np.ndarray]:
+    constants: dict[str, np.ndarray] = {}
+    for tensor in graph.initializer:
+        if tensor.name in constants:
+            raise ModelFormatError(f"initializer {tensor.name!r} is defined twice")
+        constants[tensor.name] = _decode(tensor, folder, f"initializer {tensor.name!r}")
+    return constants
+
+
+def _decode(tensor: onnx.TensorProto, folder: Path | None, what: str) -> np.ndarray:
+    """The array of a tensor, after its size has been checked against the bytes that are there."""
+    dims = list(tensor.dims)
+    if any(d < 0 for d in dims) or len(dims) > 64:
+        raise ModelFormatError(f"{what} has the shape {dims}")
+    count = 1
+    for d in dims:
+        count *= d  # Python's integers do not wrap
+    if tensor.data_type == 16:
+        return _bfloat16(tensor, folder, what, count).reshape(dims)
+    if tensor.data_type not in _STORED:
+        names = {v: k for k, v in onnx.TensorProto.DataType.items()}
+        raise ConversionError([f"{what} has the element type {names.get(tensor.data_type, tensor.data_type)}, which tinyrnn does not read"])
+    stored, field = _STORED[tensor.data_type]
+    dtype = np.dtype(stored)
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        raw = _external(tensor, folder, what, count * dtype.itemsize)
+    elif tensor.HasField("raw_data"):
+        raw = tensor.raw_data
+    else:
+        values = getattr(tensor, field)
+        if len(values) != count:
+            raise ModelFormatError(f"{what} has the shape {dims}, so {count} elements, but {field} holds {len(values)}")
+        return _from_field(np.array(values), dtype).reshape(dims)
+    if len(raw) != count * dtype.itemsize:
+        raise ModelFormatError(f"{what} has the shape {dims}, so {count * dtype.itemsize} bytes, but there are {len(raw)}")
+    if dtype == np.dtype("?"):
+        return (np.frombuffer(raw, "u1") != 0).reshape(dims)
+    return np.frombuffer(raw, dtype).reshape(dims)
+
+
+def _from_field(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    if dtype == np.dtype("<f2"):
+        return values.astype("<i8").astype("<u2").view("<f2")
+    return values.astype(dtype)
+
+
+def _bfloat16(tensor: onnx.TensorProto, folder: Path | None, what: str, count: int) -> np.ndarray:
+    """bfloat16 is the upper half of a float32, and is read as one."""
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        raw = np.frombuffer(_external(tensor, folder, what, 2 * count), "<u2")
+    elif tensor.HasField("raw_data"):
+        raw = np.frombuffer(tensor.raw_data[: len(tensor.raw_data) // 2 * 2], "<u2")
+    else:
+        raw = np.array(tensor.int32_data).astype("<u2")
+    if len(raw) != count:
+        raise ModelFormatError(f"{what} should hold {count} elements, but there are {len(raw)}")
+    return (raw.astype("<u4") << 16).view("<f4")
+
+
+def _external(tensor: onnx.TensorProto, folder: Path | None, what: str, size: int) -> bytes:
+    """The bytes of a tensor that is stored in a file beside the model, and nowhere else."""
+    entries = {e.key: e.value for e in tensor.external_data}
+    location = entries.get("location", "")
+    if folder is None:
+        raise ModelFormatError(f"{what} is stored in the file {location!r}: convert the model from its path")
+    try:
+        offset, length = int(entries.get("offset") or 0), int(entries.get("length") or size)
+    except ValueError:
+        raise ModelFormatError(f"{what}: the offset or the length of its external data is not a number") from None
+    if not location or "\0" in location or os.path.isabs(location) or ".." in Path(location).parts:
+        raise ModelFormatError(f"{what}: its external data is at {location!r}, which is not a file in the model's folder")
+    base = os.path.realpath(folder)
+    path = os.path.realpath(os.path.join(base, location))
+    if not path.startswith(base.rstrip(os.sep) + os.sep):
+        raise ModelFormatError(f"{what}: its external data {location!r} leads out of the model's folder")
+    if not os.path.isfile(path):
+        raise ModelFormatError(f"{what}: its external data {location!r} is not there, or is not a file")
+    there = os.path.getsize(path)
+    if offset < 0 or length != size or offset + length > there:
+        raise ModelFormatError(
+            f"{what} needs {size} bytes, but its external data is {length} bytes at {offset} of the {there} of {location!r}"
+        )
+    with open(path, "rb") as file:
+        file.seek(offset)
+        return file.read(length)
+
+
+def _node(node: onnx.NodeProto, opsets: dict[str, int], index: int, folder: Path | None) -> OnnxNode:
+    domain = "" if node.domain == "ai.onnx" else node.domain
+    name = node.name or f"#{index}"
+    if not node.op_type:
+        raise ModelFormatError(f"node {name!r} has no operator type")
+    made = OnnxNode(node.op_type, domain, node.name, list(node.input), list(node.output), {}, opsets.get(domain, 0), node)
+    if domain == "" and not made.version:
+        raise ModelFormatError(f"{made.label}: the model does not import ONNX's own opset")
+    for attribute in node.attribute:
+        made.attributes[attribute.name] = _attribute(attribute, made, folder)
+    return made
+
+
+def _attribute(a: onnx.AttributeProto, node: OnnxNode, folder: Path | None) -> Any:
+    kind = onnx.AttributeProto
+    simple = {kind.FLOAT: "f", kind.INT: "i", kind.FLOATS: "floats", kind.INTS: "ints"}
+    if a.ref_attr_name:
+        raise ModelFormatError(f"{node.label}: attribute {a.name!r} refers to {a.ref_attr_name!r} of a function, outside of one")
+    if a.type in simple:
+        value = getattr(a, simple[a.type])
+        return list(value) if a.type in (kind.FLOATS, kind.INTS) else value
+    if a.type == kind.STRING:
+        return a.s.decode("utf-8", "replace")
+    if a.type == kind.STRINGS:
+        return [s.decode("utf-8", "replace") for s in a.strings]
+    if a.type == kind.TENSOR:
+        return _decode(a.t, folder, f"attribute {a.name!r} of {node.label}")
+    if a.type in (kind.GRAPH, kind.GRAPHS):
+        return Subgraph()
+    raise ConversionError([f"{node.label}: attribute {a.name!r} has a type that tinyrnn does not read"])
+
+
+def _input(value: onnx.ValueInfoProto) -> OnnxInput:
+    kind = value.type.WhichOneof("value")
+    if not value.name:
+        raise ModelFormatError("an input of the graph has no name")
+    if kind != "tensor_type":
+        raise ConversionError([f"input {value.name!r} is a {(kind or 'value without a type').removesuffix('_type')}; only tensors are supported"])
+    tensor = value.type.tensor_type
+    if tensor.elem_type not in _DTYPES:
+        names = {v: k for k, v in onnx.TensorProto.DataType.items()}
+        raise ConversionError(
+            [f"input {value.name!r} has the element type {names.get(tensor.elem_type, tensor.elem_type)}; supported are float32, float16, float64, int64, int32, int8, uint8 and bool"]
+        )
+    if not tensor.HasField("shape"):
+        return OnnxInput(value.name, _DTYPES[tensor.elem_type], None)
+    dims: list[int | str | None] = []
+    for d in tensor.shape.dim:
+        if d.HasField("dim_value") and d.dim_value > 0:
+            dims.append(d.dim_value)
+        else:
+            dims.append(d.dim_param or None)
+    return OnnxInput(value.name, _DTYPES[tensor.elem_type], dims)
+
+
+def _sorted(nodes: list[OnnxNode], given: set[str], outputs: list[str]) -> list[OnnxNode]:
+    """The nodes in an order that defines every name before its use; the file's own order where that is one."""
+    maker: dict[str, int] = {}
+    for i, node in enumerate(nodes):
+        for name in node.outputs:
+            if name and (name in maker or name in given):
+                raise ModelFormatError(f"the name {name!r} is defined twice, the second time by {node.label}")
+            maker[name] = i
+    _check_defined(nodes, given, outputs, maker)
+    if all(maker.get(name, -1) < i for i, node in enumerate(nodes) for name in node.inputs if name and name not in given):
+        return nodes
+    needs = [{maker[n] for n in node.inputs if n and n not in given} for node in nodes]
+    users: list[list[int]] = [[] for _ in nodes]
+    for i, before in enumerate(needs):
+        for j in before:
+            users[j].append(i)
+    left = [len(before) for before in needs]
+    ready = [i for i, count in enumerate(left) if count == 0]
+    order = []
+    for i in ready:  # grows while it is walked
+        order.append(i)
+        for user in users[i]:
+            left[user] -= 1
+            if left[user] == 0:
+                ready.append(user)
+    if len(order) < len(nodes):
+        stuck = [nodes[i].label for i, count in enumerate(left) if count][:5]
+        raise ModelFormatError(f"nodes need each other in a cycle: {', '.join(stuck)}")
+    return [nodes[i] for i in order]
+
+
+def _check_defined(nodes: list[OnnxNode], given: set[str], outputs: Iterable[str], maker: dict[str, int]) -> None:
+    for node in nodes:
+        for name in node.inputs:
+            if name and name not in given and name not in maker:
+                raise ModelFormatError(f"{node.label} reads {name!r}, which nothing defines")
+    for name in outputs:
+        if name not in given and (not name or name not in maker):
+            raise ModelFormatError(f"output {name!r} is defined by no node, input or initializer")
+
+
+def evaluate(node: OnnxNode, arrays: list[np.ndarray | None]) -> list[np.ndarray]:
+    """What ONNX's own reference makes of a node whose inputs are known: for the operators that tinyrnn only folds."""
+    from onnx import helper
+    from onnx.reference import ReferenceEvaluator
+
+    if any(isinstance(v, Subgraph) for v in node.attributes.values()):
+        raise UnsupportedError(f"{node.label} has a body")
+    names = [n if a is not None else "" for n, a in zip(node.inputs, arrays, strict=True)]
+    outputs = [n for n in node.outputs if n]
+    graph = helper.make_graph(
+        [node.proto],
+        "fold",
+        [helper.make_value_info(n, onnx.TypeProto()) for n in dict.fromkeys(names) if n],
+        [helper.make_value_info(n, onnx.TypeProto()) for n in outputs],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid(node.domain, node.version)])
+    feeds = {n: a for n, a in zip(names, arrays, strict=True) if n}
+    return [np.asarray(v) for v in ReferenceEvaluator(model).run(None, feeds)]

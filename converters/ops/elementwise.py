@@ -1,0 +1,388 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Arithmetic and activations, element by element -> the engine operator `elementwise`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from .. import dims as dm
+from .. import values
+from ..errors import NodeError
+from ..ir import FLOATS, NUMPY_TYPE
+from ..lowering import Context
+from ..onnx_model import OnnxNode
+from ..registry import lowering, reference, symbolic
+from ..values import Value
+
+FLOAT_MAX = float(np.finfo(np.float32).max)
+_erf = np.vectorize(math.erf, otypes=[np.float64])
+
+#: The float functions of ops.def on NumPy arrays: (x, alpha, beta), or (a, b, alpha, beta) for those of two inputs.
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "IDENTITY": lambda x, a, b: x,
+    "ADD": lambda x, y, a, b: x + y,
+    "SUB": lambda x, y, a, b: x - y,
+    "MUL": lambda x, y, a, b: x * y,
+    "DIV": lambda x, y, a, b: x / y,
+    "POW": lambda x, y, a, b: np.power(x, y),
+    "MIN": lambda x, y, a, b: np.minimum(x, y),
+    "MAX": lambda x, y, a, b: np.maximum(x, y),
+    "NEG": lambda x, a, b: -x,
+    "ABS": lambda x, a, b: np.abs(x),
+    "SQRT": lambda x, a, b: np.sqrt(x),
+    "RECIPROCAL": lambda x, a, b: 1 / x,
+    "FLOOR": lambda x, a, b: np.floor(x),
+    "CEIL": lambda x, a, b: np.ceil(x),
+    "ROUND": lambda x, a, b: np.rint(x),
+    "EXP": lambda x, a, b: np.exp(x),
+    "LOG": lambda x, a, b: np.log(x),
+    "SIN": lambda x, a, b: np.sin(x),
+    "COS": lambda x, a, b: np.cos(x),
+    "ERF": lambda x, a, b: _erf(x) if np.size(x) else x,
+    "TANH": lambda x, a, b: np.tanh(x),
+    "SIGMOID": lambda x, a, b: 1 / (1 + np.exp(-x)),
+    "RELU": lambda x, a, b: np.maximum(x, 0),
+    "LEAKY_RELU": lambda x, a, b: np.where(x < 0, a * x, x),
+    "THRESHOLDED_RELU": lambda x, a, b: np.where(x > a, x, np.where(np.isnan(x), x, 0)),
+    "AFFINE": lambda x, a, b: a * x + b,
+    "SCALED_TANH": lambda x, a, b: a * np.tanh(b * x),
+    "HARD_SIGMOID": lambda x, a, b: np.clip(a * x + b, 0, 1),
+    "ELU": lambda x, a, b: np.where(x < 0, a * np.expm1(np.minimum(x, 0)), x),
+    "SOFTSIGN": lambda x, a, b: x / (1 + np.abs(x)),
+    "SOFTPLUS": lambda x, a, b: np.logaddexp(0, x),
+    "CLIP": lambda x, a, b: np.minimum(np.maximum(x, a), b),
+}
+
+_BINARY = {"Add": "ADD", "Sub": "SUB", "Mul": "MUL", "Div": "DIV", "Min": "MIN", "Max": "MAX"}
+_UNARY = {
+    "Neg": "NEG",
+    "Abs": "ABS",
+    "Sqrt": "SQRT",
+    "Reciprocal": "RECIPROCAL",
+    "Floor": "FLOOR",
+    "Ceil": "CEIL",
+    "Round": "ROUND",
+    "Exp": "EXP",
+    "Log": "LOG",
+    "Sin": "SIN",
+    "Cos": "COS",
+    "Erf": "ERF",
+    "Tanh": "TANH",
+    "Sigmoid": "SIGMOID",
+    "Relu": "RELU",
+    "Softsign": "SOFTSIGN",
+    "Softplus": "SOFTPLUS",
+}
+#: ONNX name -> (function, default alpha, default beta)
+_PARAMETRIC = {
+    "LeakyRelu": ("LEAKY_RELU", 0.01, 0.0),
+    "ThresholdedRelu": ("THRESHOLDED_RELU", 1.0, 0.0),
+    "HardSigmoid": ("HARD_SIGMOID", 0.2, 0.5),
+    "Elu": ("ELU", 1.0, 0.0),
+}
+_INTEGER_UNARY = {"Neg", "Abs"}
+_INTEGERS = ("I64", "I32", "I8", "U8")
+
+
+def _one_type(operands: tuple[Value, ...]) -> str:
+    """The common type, which ONNX requires."""
+    types = {v.dtype for v in operands}
+    if len(types) > 1:
+        raise NodeError(f"mixes the types {', '.join(sorted(types))}")
+    (dtype,) = types
+    if dtype not in FLOATS and dtype not in _INTEGERS:
+        raise NodeError(f"is not supported on {dtype}")
+    return dtype
+
+
+def arithmetic(ctx: Context, function: str, *operands: Value) -> Value:
+    """A function of one or two operands in the variant for their type."""
+    dtype = _one_type(operands)
+    return ctx.elementwise(function if dtype in FLOATS else f"I_{function}", *operands, dtype=dtype)
+
+
+@lowering("Add", "Sub", "Mul", "Div", inputs=2)
+def lower_binary(ctx: Context, node: OnnxNode, a: Value, b: Value) -> Value:
+    """a op b, broadcast."""
+    return arithmetic(ctx, _BINARY[node.op], a, b)
+
+
+@lowering("Min", "Max", "Sum", inputs=(1, 1 << 16))
+def lower_variadic(ctx: Context, node: OnnxNode, *operands: Value) -> Value:
+    """A chain of binary functions, from the left."""
+    function = "ADD" if node.op == "Sum" else _BINARY[node.op]
+    result = operands[0]
+    for v in operands[1:]:
+        result = arithmetic(ctx, function, result, v)
+    return result
+
+
+@lowering("Mean", inputs=(1, 1 << 16))
+def lower_mean(ctx: Context, node: OnnxNode, *operands: Value) -> Value:
+    """The sum divided by the count."""
+    total = lower_variadic(ctx, replace_op(node, "Sum"), *operands)
+    count = values.of_array(np.array(len(operands), np.float32), total.dtype)
+    return arithmetic(ctx, "DIV", total, count)
+
+
+def replace_op(node: OnnxNode, op: str) -> OnnxNode:
+    """The node as if it were another operator."""
+    return OnnxNode(op, node.domain, node.name, node.inputs, node.outputs, node.attributes, node.version)
+
+
+@lowering("Pow", inputs=2)
+def lower_pow(ctx: Context, node: OnnxNode, x: Value, y: Value) -> Value:
+    """x ** y; the exponents 1 and 2 are what they mean."""
+    if x.dtype not in FLOATS:
+        raise NodeError(f"is not supported on {x.dtype}")
+    if y.const is not None and y.const.size == 1 and y.rank <= x.rank:
+        exponent = float(y.const.reshape(()))
+        if exponent == 1:
+            return ctx.elementwise("IDENTITY", x)
+        if exponent == 2:
+            return ctx.elementwise("MUL", x, x)
+    if y.dtype not in FLOATS:
+        y = cast(ctx, y, "F32")
+    return ctx.elementwise("POW", x, replace(y, dtype=x.dtype), dtype=x.dtype)
+
+
+@lowering("Mod", inputs=2, attributes="fmod")
+def lower_mod(ctx: Context, node: OnnxNode, a: Value, b: Value) -> Value:
+    """Integers: a - b * (a / b) has the sign of a (fmod = 1); that plus b, once more, has the sign of b."""
+    if _one_type((a, b)) in FLOATS:
+        raise NodeError("is not supported on floating-point tensors")
+    rest = _remainder(ctx, a, b)
+    if ctx.attribute("fmod", 0):
+        return rest
+    return _remainder(ctx, arithmetic(ctx, "ADD", rest, b), b)
+
+
+def _remainder(ctx: Context, a: Value, b: Value) -> Value:
+    return arithmetic(ctx, "SUB", a, arithmetic(ctx, "MUL", b, arithmetic(ctx, "DIV", a, b)))
+
+
+@lowering(*_UNARY, inputs=1)
+def lower_unary(ctx: Context, node: OnnxNode, x: Value) -> Value:
+    """f(x)."""
+    if x.dtype not in FLOATS:
+        if node.op == "Relu" and x.dtype in _INTEGERS:
+            return arithmetic(ctx, "MAX", x, values.of_array(np.zeros((), np.int64), x.dtype))
+        if node.op not in _INTEGER_UNARY or x.dtype not in _INTEGERS:
+            raise NodeError(f"is not supported on {x.dtype}")
+    return arithmetic(ctx, _UNARY[node.op], x)
+
+
+@lowering(*_PARAMETRIC, inputs=1, attributes="alpha beta")
+def lower_parametric(ctx: Context, node: OnnxNode, x: Value) -> Value:
+    """f(x) with alpha and beta."""
+    if x.dtype not in FLOATS:
+        raise NodeError(f"is not supported on {x.dtype}")
+    function, alpha, beta = _PARAMETRIC[node.op]
+    return ctx.elementwise(function, x, alpha=ctx.attribute("alpha", alpha), beta=ctx.attribute("beta", beta))
+
+
+@lowering("Clip", inputs=1, attributes="min max", until=10)
+def lower_clip_attributes(ctx: Context, node: OnnxNode, x: Value) -> Value:
+    """The bounds are attributes."""
+    if x.dtype not in FLOATS:
+        raise NodeError(f"is not supported on {x.dtype}")
+    return ctx.elementwise("CLIP", x, alpha=ctx.attribute("min", -FLOAT_MAX), beta=ctx.attribute("max", FLOAT_MAX))
+
+
+@lowering("Clip", inputs=(1, 3), since=11)
+def lower_clip(ctx: Context, node: OnnxNode, x: Value, low: Value | None, high: Value | None) -> Value:
+    """The bounds are inputs; an absent one is the end of the type's range."""
+    for name, v in (("min", low), ("max", high)):
+        if v is not None and (v.dtype != x.dtype or not (v.rank == 0 or v.dims == (1,))):
+            raise NodeError(f"input {name!r} must be a scalar of the type of the input, {x.dtype}")
+    if x.dtype in FLOATS and all(v is None or v.const is not None for v in (low, high)):
+        alpha = -FLOAT_MAX if low is None else float(low.const.reshape(()))  # type: ignore[union-attr]
+        beta = FLOAT_MAX if high is None else float(high.const.reshape(()))  # type: ignore[union-attr]
+        return ctx.elementwise("CLIP", x, alpha=alpha, beta=beta)
+    result = x
+    if low is not None:
+        result = arithmetic(ctx, "MAX", result, values.reshape(low, (), None) or low)
+    if high is not None:
+        result = arithmetic(ctx, "MIN", result, values.reshape(high, (), None) or high)
+    return result
+
+
+@lowering("PRelu", inputs=2)
+def lower_prelu(ctx: Context, node: OnnxNode, x: Value, slope: Value) -> Value:
+    """max(x, 0) + slope * min(x, 0): one of the two terms is always 0."""
+    if _one_type((x, slope)) not in FLOATS:
+        raise NodeError(f"is not supported on {x.dtype}")
+    zero = values.of_array(np.zeros((), np.float32), x.dtype)
+    return arithmetic(ctx, "ADD", ctx.elementwise("RELU", x), arithmetic(ctx, "MUL", arithmetic(ctx, "MIN", x, zero), slope))
+
+
+_TO_TYPE = {1: "F32", 10: "F16", 11: "F64", 7: "I64", 6: "I32", 3: "I8", 2: "U8", 9: "BOOL"}
+
+
+def cast(ctx: Context, x: Value, dtype: str) -> Value:
+    """x converted to dtype. Through float16 it is rounded to it, as the graph asks."""
+    if x.dtype == dtype:
+        return x
+    if dtype == "BOOL":
+        return ctx.elementwise("F_TO_BOOL" if x.dtype in FLOATS else "I_TO_BOOL", x, dtype=dtype)
+    if x.dtype in FLOATS and dtype in FLOATS:
+        if x.const is not None:
+            return replace(x, const=x.const.astype(NUMPY_TYPE[dtype]), dtype=dtype)
+        return replace(_rounded_to_half(ctx, x) if dtype == "F16" else x, dtype=dtype)
+    if x.dtype in FLOATS:
+        return ctx.elementwise("F_TO_I", x, dtype=dtype)
+    if dtype == "F16":
+        return replace(_rounded_to_half(ctx, cast(ctx, x, "F32")), dtype=dtype)
+    return ctx.elementwise("I_TO_F" if dtype in FLOATS else "I_IDENTITY", x, dtype=dtype)
+
+
+def _rounded_to_half(ctx: Context, x: Value) -> Value:
+    """float32 that holds float16 values: stored as float16, and read back."""
+    half = ctx.elementwise("IDENTITY", x, dtype="F32")
+    assert half.tensor is not None
+    half.tensor.dtype = "F16"
+    return ctx.elementwise("IDENTITY", half, dtype="F32")
+
+
+@lowering("Cast", inputs=1, attributes="to saturate round_mode")
+def lower_cast(ctx: Context, node: OnnxNode, x: Value) -> Value:
+    """Floats go to integers towards zero."""
+    to = ctx.attribute("to")
+    if to not in _TO_TYPE:
+        raise NodeError(f"attribute 'to' is {to}; supported are float32, float16, float64, int64, int32, int8, uint8 and bool")
+    return cast(ctx, x, _TO_TYPE[to])
+
+
+@lowering("CastLike", inputs=2, attributes="saturate round_mode", since=15)
+def lower_cast_like(ctx: Context, node: OnnxNode, x: Value, like: Value) -> Value:
+    """To the type of another tensor."""
+    return cast(ctx, x, like.dtype)
+
+
+# ---- references ------------------------------------------------------------------------------------------------------
+
+
+@reference("Add", "Sub", "Mul", "Min", "Max", "Sum")
+def reference_binary(node: OnnxNode, *arrays: np.ndarray) -> np.ndarray:
+    """From the left."""
+    function = FUNCTIONS["ADD" if node.op == "Sum" else _BINARY[node.op]]
+    result = arrays[0]
+    for a in arrays[1:]:
+        result = function(result, a, 0, 0)
+    return result
+
+
+@reference("Mean")
+def reference_mean(node: OnnxNode, *arrays: np.ndarray) -> np.ndarray:
+    """The mean of the operands."""
+    return reference_binary(replace_op(node, "Sum"), *arrays) / len(arrays)
+
+
+@reference("Div")
+def reference_div(node: OnnxNode, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Integers are divided towards zero."""
+    if a.dtype.kind == "f":
+        return a / b
+    if not np.all(b):
+        raise NodeError("divides by zero")
+    return (np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b))).astype(a.dtype)
+
+
+@reference("Mod")
+def reference_mod(node: OnnxNode, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """fmod = 1 has the sign of the dividend, else that of the divisor."""
+    if a.dtype.kind != "f" and not np.all(b):
+        raise NodeError("divides by zero")
+    return np.fmod(a, b) if node.attributes.get("fmod", 0) else np.mod(a, b)
+
+
+@reference("Pow")
+def reference_pow(node: OnnxNode, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """In the type of the base."""
+    return np.power(a, b).astype(a.dtype)
+
+
+@reference(*_UNARY)
+def reference_unary(node: OnnxNode, x: np.ndarray) -> np.ndarray:
+    """f(x)."""
+    return np.asarray(FUNCTIONS[_UNARY[node.op]](x, 0, 0))
+
+
+@reference(*_PARAMETRIC)
+def reference_parametric(node: OnnxNode, x: np.ndarray) -> np.ndarray:
+    """f(x) with alpha and beta."""
+    function, alpha, beta = _PARAMETRIC[node.op]
+    return FUNCTIONS[function](x, node.attributes.get("alpha", alpha), node.attributes.get("beta", beta))
+
+
+@reference("Clip")
+def reference_clip(
+    node: OnnxNode, x: np.ndarray, low: np.ndarray | None = None, high: np.ndarray | None = None
+) -> np.ndarray:
+    """Bounds as attributes or inputs."""
+    a, b = node.attributes.get("min"), node.attributes.get("max")
+    low, high = low if a is None else np.asarray(a), high if b is None else np.asarray(b)
+    x = x if low is None else np.maximum(x, low)
+    return x if high is None else np.minimum(x, high)
+
+
+@reference("PRelu")
+def reference_prelu(node: OnnxNode, x: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    """x, or slope * x below 0."""
+    return np.where(x < 0, slope * x, x)
+
+
+@reference("Cast", exact=True)
+def reference_cast(node: OnnxNode, x: np.ndarray) -> np.ndarray:
+    """As NumPy converts."""
+    to = node.attributes.get("to")
+    types = {"F32": "f4", "F16": "f2", "F64": "f8", "I64": "i8", "I32": "i4", "I8": "i1", "U8": "u1", "BOOL": "?"}
+    if to not in _TO_TYPE:
+        raise NodeError(f"attribute 'to' is {to}, a type that is not supported")
+    return x.astype(types[_TO_TYPE[to]])
+
+
+@reference("CastLike", exact=True)
+def reference_cast_like(node: OnnxNode, x: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """To the type of another array."""
+    return x.astype(like.dtype)
+
+
+# ---- sizes -----------------------------------------------------------------------------------------------------------
+
+_ON_SIZES: dict[str, Callable[[Any, Any], Any]] = {
+    "Add": lambda a, b: a + b,
+    "Sub": lambda a, b: a - b,
+    "Mul": lambda a, b: a * b,
+    "Min": dm.minimum,
+    "Max": dm.maximum,
+    "Mod": dm.mod,
+    "Div": dm.floor_div,
+}
+
+
+@symbolic("Add", "Sub", "Mul", "Div", "Mod", "Min", "Max")
+def sizes_binary(node: OnnxNode, *arrays: np.ndarray) -> np.ndarray | None:
+    """Sizes are positive, so that division towards zero is division downwards, where that is certain."""
+    result = arrays[0]
+    for other in arrays[1:]:
+        if node.op in ("Div", "Mod") and not all(dm.at_most(0, x) for x in result.flat):
+            return None
+        if node.op in ("Div", "Mod") and not all(dm.at_most(1, x) for x in other.flat):
+            return None
+        pairs = np.broadcast(result, other)
+        made = np.empty(pairs.shape, object)
+        made.flat = [_ON_SIZES[node.op](a, b) for a, b in pairs]
+        result = made
+    return result
+
+
+@symbolic("Cast")
+def sizes_cast(node: OnnxNode, x: np.ndarray) -> np.ndarray | None:
+    """Between int32 and int64 nothing changes."""
+    return x if node.attributes.get("to") in (6, 7) else None

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Gather: a view where the indices are known, the engine operator `gather` where they come with the data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from .. import dims as dm
+from .. import values
+from ..dims import Size
+from ..errors import NodeError
+from ..lowering import Context
+from ..onnx_model import OnnxNode
+from ..registry import lowering, reference, symbolic
+from ..values import Value
+
+
+@lowering("Gather", inputs=2, attributes="axis")
+def lower(ctx: Context, node: OnnxNode, x: Value, indices: Value) -> Value:
+    """y[a, i, b] = x[a, indices[i], b]."""
+    if indices.dtype not in ("I64", "I32"):
+        raise NodeError(f"its indices are {indices.dtype}, not int64 or int32")
+    axis = ctx.axis(ctx.attribute("axis", 0), x.rank)
+    known = indices.sym if indices.sym is not None else indices.const if indices.is_full else None
+    if known is not None and known.size == 1:
+        index = known.reshape(-1)[0]
+        return _one(ctx, x, axis, index if isinstance(index, dm.Dim) else int(index), indices.rank)
+    seen = _regular(ctx, x, axis, indices)
+    if seen is not None:
+        return seen
+    return _at_run_time(ctx, x, axis, indices)
+
+
+def last_step(ctx: Context, v: Value, axis: int, start: Size, result: Value) -> Value:
+    """What becomes of the time axis when one element is taken from it."""
+    if v.time is None or v.time[0] != axis:
+        return result
+    if v.time[1] == 1 and v.dims[axis] == ctx.steps and start == v.dims[axis] - 1:
+        return replace(result, time=None, late=True)
+    ctx.not_streamable("takes other steps of the sequence than the last one")
+    return replace(result, time=None)
+
+
+def _one(ctx: Context, x: Value, axis: int, index: Size, rank: int) -> Value:
+    """A single index: an element of the axis, which then has the axes of the index, all of length 1."""
+    length = x.dims[axis]
+    negative = dm.bounds(index)[1]
+    start = index + length if negative is not None and negative < 0 else index
+    inside = ctx.sizes.at_most(0, start, ctx.where), ctx.sizes.at_most(start + 1, length, ctx.where)
+    if False in inside:
+        raise NodeError(f"index {index} is outside axis {axis}, which has {length} elements")
+    part = last_step(ctx, x, axis, start, values.slice_axis(x, axis, start, 1))
+    flat = values.drop_axes(part, [axis])
+    return values.insert_axes(flat, list(range(axis, axis + rank))) if rank else flat
+
+
+def _regular(ctx: Context, x: Value, axis: int, indices: Value) -> Value | None:
+    """Evenly spaced indices are a slice."""
+    if indices.const is None or indices.rank != 1 or indices.const.size < 2:
+        return None
+    length = x.dims[axis]
+    numbers = [int(i) for i in indices.const]
+    gaps = {b - a for a, b in zip(numbers, numbers[1:], strict=False)}
+    if len(gaps) > 1 or (numbers[0] < 0) != (numbers[-1] < 0):
+        return None
+    start: Size = numbers[0] + length if numbers[0] < 0 else numbers[0]
+    for i in (start, start + gaps.copy().pop() * (len(numbers) - 1)):
+        if not (ctx.sizes.at_most(0, i, ctx.where) and ctx.sizes.at_most(i + 1, length, ctx.where)):
+            return None
+    result = values.slice_axis(x, axis, start, len(numbers), gaps.pop())
+    if x.time is not None and x.time[0] == axis:
+        ctx.not_streamable("takes some steps of the sequence")
+        result = replace(result, time=None)
+    return result
+
+
+def _at_run_time(ctx: Context, x: Value, axis: int, indices: Value) -> Value:
+    if indices.const is not None:
+        _check_range(ctx, x.dims[axis], axis, indices)
+    dims = (*x.dims[:axis], *indices.dims, *x.dims[axis + 1 :])
+    source = ctx.operand(x)
+    target = ctx.new(dims, source.dtype)
+    ctx.emit("gather", [source, ctx.operand(indices)], [target], axis=axis)
+    times = set()
+    if indices.time is not None:
+        times.add((indices.time[0] + axis, indices.time[1]))
+    if x.time is not None:
+        if x.time[0] == axis:
+            ctx.not_streamable("picks steps of the sequence by index")
+        else:
+            times.add((x.time[0] + (indices.rank - 1 if x.time[0] > axis else 0), x.time[1]))
+    if len(times) > 1:
+        ctx.not_streamable("combines different steps of the sequence")
+    if times and (x.late or indices.late):
+        ctx.not_streamable("uses at each step what is known only after the last one")
+    time = times.pop() if times else None
+    return replace(values.of_tensor(target, x.dtype), time=time, late=(x.late or indices.late) and time is None)
+
+
+def _check_range(ctx: Context, length: Size, axis: int, indices: Value) -> None:
+    assert indices.const is not None
+    if not isinstance(length, int):
+        ctx.sizes.bind_hints(ctx.sizes.tried(length), ctx.where)
+        return
+    bad = indices.const[(indices.const < -length) | (indices.const >= length)]
+    if bad.size:
+        raise NodeError(f"index {int(bad[0])} is outside axis {axis}, which has {length} elements")
+
+
+@reference("Gather", exact=True)
+def reference_gather(node: OnnxNode, x: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """NumPy's take; negative indices count from the end."""
+    axis = node.attributes.get("axis", 0)
+    length = x.shape[axis] if -x.ndim <= axis < x.ndim else 0
+    if indices.size and (indices.min() < -length or indices.max() >= length):
+        raise NodeError(f"its indices reach outside axis {axis}, which has {length} elements")
+    return np.take(x, indices.astype(np.int64), axis=axis)
+
+
+@symbolic("Gather")
+def sizes_gather(node: OnnxNode, x: np.ndarray, indices: np.ndarray) -> np.ndarray | None:
+    """Constant indices into sizes."""
+    if not all(isinstance(i, int) for i in indices.flat):
+        return None
+    found = reference_gather(node, x, indices.astype(np.int64))
+    return found if isinstance(found, np.ndarray) else _scalar(found)
+
+
+def _scalar(value: object) -> np.ndarray:
+    result = np.empty((), object)
+    result[()] = value
+    return result

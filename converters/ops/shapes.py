@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shape, Size, Constant, ConstantOfShape, Expand, Range, Tile, and decisions about sizes: what exporters calculate shapes with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .. import dims as dm
+from .. import values
+from ..dims import Size
+from ..errors import NodeError
+from ..ir import NUMPY_TYPE
+from ..lowering import Context, show
+from ..onnx_model import OnnxNode
+from ..registry import lowering, reference, symbolic
+from ..values import Value
+
+_NAMES = {v: k for k, v in NUMPY_TYPE.items()}
+MAX_RANGE = 1 << 20
+
+
+def _objects(sizes: list[Size]) -> np.ndarray:
+    array = np.empty(len(sizes), object)
+    array[:] = sizes
+    return array
+
+
+@lowering("Shape", inputs=1, until=14)
+@lowering("Shape", inputs=1, attributes="start end", since=15)
+def lower_shape(ctx: Context, node: OnnxNode, x: Value) -> Value:
+    """The dims, symbols and all."""
+    return values.of_sizes(_objects(list(x.dims[slice(ctx.attribute("start", 0), ctx.attribute("end"))])))
+
+
+@lowering("Size", inputs=1)
+def lower_size(ctx: Context, node: OnnxNode, x: Value) -> Value:
+    """The product of the dims."""
+    return values.of_sizes(_objects([dm.product(x.dims)]).reshape(()))
+
+
+@lowering(
+    "Constant",
+    inputs=0,
+    attributes="value value_float value_floats value_int value_ints value_string value_strings sparse_value",
+)
+def lower_constant(ctx: Context, node: OnnxNode) -> Value:
+    """The attribute that it has."""
+    if len(node.attributes) != 1:
+        raise NodeError(f"must have one value, but has the attributes {sorted(node.attributes)}")
+    ((name, value),) = node.attributes.items()
+    if name == "value" and isinstance(value, np.ndarray):
+        return values.of_array(value, _NAMES.get(value.dtype, str(value.dtype)))
+    if name in ("value_float", "value_floats"):
+        return values.of_array(np.array(value, np.float32), "F32")
+    if name in ("value_int", "value_ints"):
+        return values.of_array(np.array(value, np.int64), "I64")
+    raise NodeError(f"attribute {name!r} is not supported")
+
+
+@lowering("ConstantOfShape", inputs=1, attributes="value")
+def lower_constant_of_shape(ctx: Context, node: OnnxNode, shape: Value) -> Value:
+    """One number seen in every element."""
+    value = ctx.attribute("value", np.zeros(1, np.float32))
+    if value.size != 1:
+        raise NodeError(f"attribute 'value' has {value.size} elements, not 1")
+    dtype = _NAMES.get(value.dtype, str(value.dtype))
+    return _filled(ctx, value, tuple(ctx.integers(shape, "input 'shape'")), dtype)
+
+
+def _filled(ctx: Context, value: np.ndarray, dims: tuple[Size, ...], dtype: str) -> Value:
+    if any(isinstance(d, int) and d < 0 for d in dims):
+        raise NodeError(f"the shape {show(dims)} has a negative dimension")
+    if dtype in NUMPY_TYPE:
+        ctx.check_size(dims, dtype)
+    if dtype in ("I64", "I32") and len(dims) <= 1 and all(isinstance(d, int) and d <= 64 for d in dims):
+        return values.of_array(np.full([int(d) for d in dims if isinstance(d, int)], value.reshape(()), value.dtype), dtype)
+    result = values.fill(value, dims, dtype)
+    if ctx.steps in dims:
+        result.time = (dims.index(ctx.steps), 1)
+    return result
+
+
+@lowering("Expand", inputs=2)
+def lower_expand(ctx: Context, node: OnnxNode, x: Value, shape: Value) -> Value:
+    """Broadcast both ways; new axes have stride 0."""
+    wanted = tuple(ctx.integers(shape, "input 'shape'"))
+    if any(isinstance(d, int) and d < 0 for d in wanted):
+        raise NodeError(f"the shape {show(wanted)} has a negative dimension")
+    dims = ctx.broadcast(x.dims, wanted)
+    ctx.check_size(dims, "F32" if x.dtype not in NUMPY_TYPE else x.dtype)
+    return ctx.expand(x, dims)
+
+
+@lowering("Range", inputs=3)
+def lower_range(ctx: Context, node: OnnxNode, start: Value, limit: Value, delta: Value) -> Value:
+    """Of known numbers."""
+    first, last, step = (ctx.constants(v, f"input {n!r}")[0] for v, n in ((start, "start"), (limit, "limit"), (delta, "delta")))
+    return values.of_array(_range(first, last, step), start.dtype)
+
+
+def _range(first: Any, last: Any, step: Any) -> np.ndarray:
+    if step == 0:
+        raise NodeError("input 'delta' is 0")
+    if abs(last - first) > MAX_RANGE * abs(step):
+        raise NodeError(f"from {first} to {last} by {step} has over {MAX_RANGE} elements")
+    return np.arange(first, last, step)
+
+
+@lowering("Tile", inputs=2)
+def lower_tile(ctx: Context, node: OnnxNode, x: Value, repeats: Value) -> Value:
+    """Along axes of length 1 it is Expand; along others the axis is repeated through an axis of stride 0 before it."""
+    counts = ctx.integers(repeats, "input 'repeats'")
+    if len(counts) != x.rank:
+        raise NodeError(f"has {len(counts)} repeats for {x.rank} axes")
+    result = x
+    for axis, count in enumerate(counts):
+        if count == 1:
+            continue
+        length = result.dims[axis]
+        if length != 1 and (ctx.has_time(length) or ctx.has_time(count)):
+            ctx.not_streamable("repeats the sequence")
+        apart = values.insert_axes(result, [axis])
+        dims = (*result.dims[:axis], count, *result.dims[axis:])
+        ctx.check_size(dims, "F32" if x.dtype not in NUMPY_TYPE else x.dtype)
+        wide = ctx.expand(apart, dims)
+        result = ctx.reshape(wide, (*result.dims[:axis], count * length, *result.dims[axis + 1 :]))
+    return result
+
+
+# ---- references ------------------------------------------------------------------------------------------------------
+
+
+@reference("Shape", exact=True)
+def reference_shape(node: OnnxNode, x: np.ndarray) -> np.ndarray:
+    """The dims."""
+    return np.array(x.shape[slice(node.attributes.get("start", 0), node.attributes.get("end"))], np.int64)
+
+
+@reference("Size", exact=True)
+def reference_size(node: OnnxNode, x: np.ndarray) -> np.ndarray:
+    """The number of elements."""
+    return np.array(x.size, np.int64)
+
+
+@reference("ConstantOfShape", exact=True)
+def reference_constant_of_shape(node: OnnxNode, shape: np.ndarray) -> np.ndarray:
+    """One number in every element."""
+    value = node.attributes.get("value", np.zeros(1, np.float32))
+    return np.full(shape.tolist(), value.reshape(()), value.dtype)
+
+
+@reference("Expand", exact=True)
+def reference_expand(node: OnnxNode, x: np.ndarray, shape: np.ndarray) -> np.ndarray:
+    """Broadcast both ways."""
+    return np.broadcast_to(x, np.broadcast_shapes(x.shape, tuple(shape.tolist()))).copy()
+
+
+@reference("Tile", exact=True)
+def reference_tile(node: OnnxNode, x: np.ndarray, repeats: np.ndarray) -> np.ndarray:
+    """NumPy's own."""
+    return np.tile(x, repeats.tolist())
+
+
+@reference("Range", exact=True)
+def reference_range(node: OnnxNode, start: np.ndarray, limit: np.ndarray, delta: np.ndarray) -> np.ndarray:
+    """NumPy's own, of a bounded length."""
+    return _range(start.reshape(())[()], limit.reshape(())[()], delta.reshape(())[()]).astype(start.dtype)
+
+
+@symbolic("ReduceProd")
+def sizes_product(node: OnnxNode, x: np.ndarray, axes: np.ndarray | None = None) -> np.ndarray | None:
+    """The product of a list of sizes."""
+    if x.ndim != 1:
+        return None
+    result = _objects([dm.product(list(x))])
+    return result if node.attributes.get("keepdims", 1) else result.reshape(())

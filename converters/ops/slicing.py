@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Slice and Split: views of a part; Concat: parts side by side in a new tensor."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from .. import dims as dm
+from .. import values
+from ..dims import Size
+from ..errors import NodeError
+from ..ir import FLOATS, Tensor
+from ..lowering import Context, show
+from ..onnx_model import OnnxNode
+from ..registry import lowering, reference, symbolic
+from ..values import Value
+from .gather import last_step
+
+HUGE = (1 << 31) - 1  # exporters write INT32_MAX, INT64_MAX and the like for "to the end"
+
+
+@lowering("Slice", inputs=1, attributes="starts ends axes", until=9)
+def lower_slice_attributes(ctx: Context, node: OnnxNode, x: Value) -> Value:
+    """The bounds are attributes."""
+    starts, ends = ctx.attribute("starts"), ctx.attribute("ends")
+    if starts is None or ends is None:
+        raise NodeError("has no attribute 'starts' or 'ends'")
+    return _slice(ctx, x, starts, ends, ctx.attribute("axes"), None)
+
+
+@lowering("Slice", inputs=(3, 5), since=10)
+def lower_slice(
+    ctx: Context, node: OnnxNode, x: Value, starts: Value, ends: Value, axes: Value | None, steps: Value | None
+) -> Value:
+    """The bounds are inputs, perhaps sizes."""
+    return _slice(
+        ctx,
+        x,
+        ctx.integers(starts, "input 'starts'"),
+        ctx.integers(ends, "input 'ends'"),
+        None if axes is None else ctx.constants(axes, "input 'axes'"),
+        None if steps is None else ctx.constants(steps, "input 'steps'"),
+    )
+
+
+def _slice(
+    ctx: Context, x: Value, starts: list[Size], ends: list[Size], axes: list[int] | None, steps: list[int] | None
+) -> Value:
+    axes = list(range(len(starts))) if axes is None else axes
+    steps = [1] * len(starts) if steps is None else steps
+    if not len(starts) == len(ends) == len(axes) == len(steps):
+        raise NodeError(f"has {len(starts)} starts, {len(ends)} ends, {len(axes)} axes and {len(steps)} steps")
+    found = [ctx.axis(a, x.rank, "axes:") for a in axes]
+    if len(set(found)) < len(found):
+        raise NodeError(f"axes {axes} repeat one")
+    for axis, start, end, step in zip(found, starts, ends, steps, strict=True):
+        x = _slice_axis(ctx, x, axis, start, end, step)
+    return x
+
+
+def _slice_axis(ctx: Context, x: Value, axis: int, start: Size, end: Size, step: int) -> Value:
+    length = x.dims[axis]
+    if step == 0:
+        raise NodeError("has a step of 0")
+    if step > 0:
+        first = _clamp(ctx, start, length, 0, length)
+        last = _clamp(ctx, end, length, 0, length)
+        count = dm.ceil_div(last - first, step)
+    else:
+        first = _clamp(ctx, start, length, 0, length - 1)
+        last = _clamp(ctx, end, length, -1, length - 1)
+        count = dm.ceil_div(first - last, -step)
+    if first == 0 and count == length and step == 1:
+        return x
+    some = ctx.sizes.at_most(0, count, ctx.where)
+    if some is None:
+        count = dm.maximum(count, 0)
+    elif not some:
+        count = 0
+    result = values.slice_axis(x, axis, 0 if count == 0 else first, count, step)
+    if x.time is None or x.time[0] != axis:
+        return result
+    if count == 1:
+        return last_step(ctx, x, axis, first, result)
+    ctx.not_streamable("takes some steps of the sequence" if step > 0 else "turns the sequence round")
+    return replace(result, time=None)
+
+
+def _clamp(ctx: Context, at: Size, length: Size, low: Size, high: Size) -> Size:
+    """A bound as ONNX reads it: from the end when negative, then within low..high."""
+    if isinstance(at, int) and at >= HUGE:
+        return high
+    if isinstance(at, int) and at <= -HUGE:
+        return low
+    negative = ctx.sizes.at_most(at, -1, ctx.where)
+    if negative is None:
+        raise NodeError(f"cannot tell whether the bound {at} is negative; fix the dimensions with --shape")
+    if negative:
+        at = at + length
+    if ctx.sizes.at_most(low, at, ctx.where) is not True:
+        at = dm.maximum(low, at)
+    if ctx.sizes.at_most(at, high, ctx.where) is not True:
+        at = dm.minimum(at, high)
+    return at
+
+
+@lowering("Split", inputs=1, outputs=(1, 1 << 16), attributes="axis split", until=12)
+@lowering("Split", inputs=(1, 2), outputs=(1, 1 << 16), attributes="axis", since=13, until=17)
+@lowering("Split", inputs=(1, 2), outputs=(1, 1 << 16), attributes="axis num_outputs", since=18)
+def lower_split(ctx: Context, node: OnnxNode, x: Value, given: Value | None = None) -> list[Value | None]:
+    """Parts one after the other along an axis."""
+    axis = ctx.axis(ctx.attribute("axis", 0), x.rank)
+    length = x.dims[axis]
+    parts = ctx.attribute("split") if given is None else ctx.integers(given, "input 'split'")
+    count = len(node.outputs)
+    if parts is None:
+        if node.attributes.get("num_outputs", count) != count:
+            raise NodeError(f"attribute 'num_outputs' is not the number of its outputs, {count}")
+        ctx.sizes.bind_hints(ctx.sizes.tried(length), ctx.where)
+        each = dm.ceil_div(length, count) if node.version >= 18 else dm.exact_div(length, count)
+        if each is None:
+            raise NodeError(f"cannot split {length} into {count} equal parts")
+        parts = [each] * (count - 1) + [length - each * (count - 1)]
+    if len(parts) != count:
+        raise NodeError(f"has {len(parts)} sizes for {count} outputs")
+    total: Size = 0
+    for p in parts:
+        total = total + p
+    ctx.equal(total, length, f"the parts {parts} do not make up the {length} of axis {axis}")
+    results: list[Value | None] = []
+    start: Size = 0
+    for p in parts:
+        results.append(_slice_axis(ctx, x, axis, start, start + p, 1))
+        start = start + p
+    return results
+
+
+@lowering("Concat", inputs=(1, 1 << 16), attributes="axis")
+def lower_concat(ctx: Context, node: OnnxNode, *operands: Value) -> Value:
+    """A new tensor; each operand is copied into its part of it, until a pass lets its producer write there."""
+    if len({v.dtype for v in operands}) > 1:
+        raise NodeError(f"mixes the types {', '.join(sorted({v.dtype for v in operands}))}")
+    first = operands[0]
+    axis = ctx.axis(ctx.attribute("axis", 0 if node.version < 4 else None), first.rank)
+    if len(operands) == 1:
+        return first
+    dims = list(first.dims)
+    dims[axis] = 0
+    for v in operands:
+        if v.rank != first.rank:
+            raise NodeError(f"joins {show(first.dims, v.dims)}, of different rank")
+        for i, d in enumerate(v.dims):
+            if i == axis:
+                dims[i] = dims[i] + d
+            else:
+                ctx.equal(d, first.dims[i], f"joins {show(first.dims, v.dims)} along axis {axis}")
+    same = _one_number(operands)
+    if same is not None:
+        return values.fill(same, tuple(dims), first.dtype)
+    return _joined(ctx, operands, tuple(dims), axis)
+
+
+def _one_number(operands: tuple[Value, ...]) -> np.ndarray | None:
+    """The number that every element of every operand is, if so."""
+    if not all(v.const is not None and v.const.size == 1 for v in operands):
+        return None
+    numbers = [v.const.reshape(()) for v in operands]  # type: ignore[union-attr]
+    return numbers[0] if len({n.tobytes() for n in numbers}) == 1 else None
+
+
+def _joined(ctx: Context, operands: tuple[Value, ...], dims: tuple[Size, ...], axis: int) -> Value:
+    time, late = ctx.join_time(list(operands), dims)
+    if time is not None and time[0] == axis:
+        ctx.not_streamable("joins along the steps of the sequence")
+        time = None
+    dtype = operands[0].dtype
+    target = ctx.new(dims, "F32" if dtype in FLOATS else dtype)
+    whole = values.of_tensor(target, dtype)
+    start: Size = 0
+    for v in operands:
+        if v.dims[axis] == 0:
+            continue
+        part = values.slice_axis(whole, axis, start, v.dims[axis])
+        destination: Tensor = ctx.operand(part)
+        ctx.emit("copy", [ctx.operand(v)], [destination])
+        start = start + v.dims[axis]
+    return replace(whole, time=time, late=late)
+
+
+# ---- references ------------------------------------------------------------------------------------------------------
+
+
+@reference("Slice", exact=True)
+@symbolic("Slice")
+def reference_slice(
+    node: OnnxNode,
+    x: np.ndarray,
+    starts: np.ndarray | None = None,
+    ends: np.ndarray | None = None,
+    axes: np.ndarray | None = None,
+    steps: np.ndarray | None = None,
+) -> np.ndarray | None:
+    """NumPy's slices clamp as ONNX's do."""
+    a = node.attributes
+    first = a.get("starts") if starts is None else starts.tolist()
+    last = a.get("ends") if ends is None else ends.tolist()
+    which = a.get("axes", list(range(len(first or [])))) if axes is None else axes.tolist()
+    by = [1] * len(first or []) if steps is None else steps.tolist()
+    if not all(isinstance(i, int) for i in [*(first or []), *(last or []), *which, *by]):
+        return None
+    if 0 in by:
+        raise NodeError("has a step of 0")
+    index: list[slice] = [slice(None)] * x.ndim
+    for s, e, axis, k in zip(first or [], last or [], which, by, strict=True):
+        if not -x.ndim <= axis < x.ndim:
+            raise NodeError(f"axis {axis} is outside a tensor of rank {x.ndim}")
+        n = x.shape[axis]
+        if k < 0 and e < -n:
+            e = None
+        index[axis] = slice(s, e, k)
+    return x[tuple(index)]
+
+
+@reference("Split", exact=True)
+@symbolic("Split")
+def reference_split(node: OnnxNode, x: np.ndarray, split: np.ndarray | None = None) -> list[np.ndarray] | None:
+    """Parts along an axis."""
+    axis = node.attributes.get("axis", 0)
+    parts = node.attributes.get("split") if split is None else split.tolist()
+    if parts is None:
+        count = len(node.outputs)
+        each = -(-x.shape[axis] // count)
+        parts = [each] * (count - 1) + [x.shape[axis] - each * (count - 1)]
+    if sum(parts) != x.shape[axis] or min(parts) < 0:
+        raise NodeError(f"the parts {parts} do not make up the {x.shape[axis]} of axis {axis}")
+    return np.split(x, np.cumsum(parts)[:-1].tolist(), axis)
+
+
+@reference("Concat", exact=True)
+@symbolic("Concat")
+def reference_concat(node: OnnxNode, *arrays: np.ndarray) -> np.ndarray:
+    """NumPy's own."""
+    return np.concatenate(arrays, node.attributes["axis"])

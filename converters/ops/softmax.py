@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Softmax and LogSoftmax -> the engine operator `softmax`, which works on the last axis."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from .. import dims as dm
+from .. import values
+from ..errors import NodeError
+from ..ir import FLOATS
+from ..lowering import Context
+from ..onnx_model import OnnxNode
+from ..registry import lowering, reference
+from ..values import Value
+
+
+def _softmax(ctx: Context, node: OnnxNode, x: Value) -> Value:
+    if x.time is not None and x.time[0] == x.rank - 1:
+        ctx.not_streamable("normalises over the steps of the sequence")
+        x = replace(x, time=None)
+    target = ctx.new(x.dims, "F32")
+    ctx.emit("softmax", [ctx.operand(x, rows=True)], [target], logarithm=int(node.op == "LogSoftmax"))
+    return replace(values.of_tensor(target, x.dtype), time=x.time, late=x.late)
+
+
+@lowering("Softmax", "LogSoftmax", inputs=1, attributes="axis", since=13)
+def lower(ctx: Context, node: OnnxNode, x: Value) -> Value:
+    """Along one axis, which is moved to the end and back."""
+    if x.dtype not in FLOATS:
+        raise NodeError(f"is not supported on {x.dtype}")
+    axis = ctx.axis(ctx.attribute("axis", -1), x.rank)
+    if axis == x.rank - 1:
+        return _softmax(ctx, node, x)
+    order = [i for i in range(x.rank) if i != axis] + [axis]
+    result = _softmax(ctx, node, values.transpose(x, order))
+    return values.transpose(result, [order.index(i) for i in range(x.rank)])
+
+
+@lowering("Softmax", "LogSoftmax", inputs=1, attributes="axis", until=12)
+def lower_flattened(ctx: Context, node: OnnxNode, x: Value) -> Value:
+    """Before opset 13: all axes from `axis` on are one."""
+    if x.dtype not in FLOATS:
+        raise NodeError(f"is not supported on {x.dtype}")
+    axis = ctx.axis(ctx.attribute("axis", 1), x.rank)
+    if axis == x.rank - 1:
+        return _softmax(ctx, node, x)
+    if x.time is not None and x.time[0] >= axis:
+        ctx.not_streamable("normalises over the steps of the sequence")
+        x = replace(x, time=None)
+    flat = ctx.reshape(x, (*x.dims[:axis], dm.product(x.dims[axis:])))
+    return ctx.reshape(_softmax(ctx, node, flat), x.dims)
+
+
+@reference("Softmax", "LogSoftmax")
+def reference_softmax(node: OnnxNode, x: np.ndarray) -> np.ndarray:
+    """The largest element is subtracted first."""
+    if node.version >= 13:
+        axes: tuple[int, ...] = (node.attributes.get("axis", -1),)
+    else:
+        axes = tuple(range(node.attributes.get("axis", 1) % x.ndim, x.ndim))
+    shifted = x - x.max(axis=axes, keepdims=True)
+    total = np.exp(shifted).sum(axis=axes, keepdims=True)
+    return np.exp(shifted) / total if node.op == "Softmax" else shifted - np.log(total)

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights in the order in which the kernels read them: gates interleaved, columns padded to 16, cut into panels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+LANES = 16
+
+
+def padded(n: int) -> int:
+    """n rounded up to whole groups of 16 columns."""
+    return -(-n // LANES) * LANES
+
+
+def panel_width(gates: int) -> int:
+    """Columns of a panel: all gates of 16 units; 64 when there is one gate."""
+    return LANES * gates if gates > 1 else 64
+
+
+def interleave(m: np.ndarray) -> np.ndarray:
+    """[..., G, U, K] -> [..., K, G*Up]: unit u of gate g in column (u / 16) * 16 * G + g * 16 + u % 16, the rest 0."""
+    *lead, gates, units, depth = m.shape
+    groups = padded(units) // LANES
+    full = np.zeros((*lead, gates, groups * LANES, depth), np.float32)
+    full[..., :units, :] = m
+    n = len(lead)
+    split = full.reshape(*lead, gates, groups, LANES, depth)
+    return split.transpose(*range(n), n + 3, n + 1, n, n + 2).reshape(*lead, depth, gates * groups * LANES)
+
+
+def panels(m: np.ndarray, width: int) -> np.ndarray:
+    """[..., K, N] -> the same elements in panel order, reported in the same shape."""
+    *lead, depth, columns = m.shape
+    whole = columns // width * width
+    count = m.size // (depth * columns) if depth * columns else 0
+    flat = m.reshape(count, depth, columns)
+    first = flat[:, :, :whole].reshape(len(flat), depth, columns // width, width).transpose(0, 2, 1, 3)
+    rest = flat[:, :, whole:]
+    return np.concatenate([first.reshape(len(flat), -1), rest.reshape(len(flat), -1)], axis=1).reshape(m.shape)
+
+
+def unpanel(m: np.ndarray, width: int) -> np.ndarray:
+    """The inverse of `panels`."""
+    *_, depth, columns = m.shape
+    count = m.size // (depth * columns) if depth * columns else 0
+    flat = m.reshape(count, depth * columns)
+    whole = columns // width * width
+    first = flat[:, : depth * whole].reshape(count, columns // width, depth, width).transpose(0, 2, 1, 3)
+    rest = flat[:, depth * whole :].reshape(count, depth, columns - whole)
+    return np.concatenate([first.reshape(count, depth, whole), rest], axis=2).reshape(m.shape)
+
+
+def pack_gates(m: np.ndarray) -> np.ndarray:
+    """[..., G, U, K] -> packed [..., K, G*Up]."""
+    return panels(interleave(m), panel_width(m.shape[-3]))
+
+
+def pack_vectors(m: np.ndarray) -> np.ndarray:
+    """[..., G, U] -> [..., G*Up] in the order of the columns."""
+    return interleave(m[..., None])[..., 0, :]

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Passes over the lowered graph, one a file; each keeps the graph right, and makes it smaller or faster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..ir import Graph
+from .copies import eliminate_copies
+from .dead_code import remove_dead_code
+from .fuse_dense import fuse_dense
+from .fuse_elementwise import fuse_elementwise
+from .identities import remove_identities
+
+#: In this order. Each returns what it did, in words, for the report.
+PASSES: list[Callable[[Graph], list[str]]] = [
+    remove_dead_code,
+    remove_identities,
+    fuse_dense,
+    fuse_elementwise,
+    eliminate_copies,
+    remove_dead_code,
+]
+
+
+def run_passes(graph: Graph, check: Callable[[Graph], None] | None = None) -> list[str]:
+    """Run all passes; `check` is called after each (the verifier, in tests)."""
+    done: list[str] = []
+    for run in PASSES:
+        done += run(graph)
+        if check is not None:
+            check(graph)
+    return done

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lets a producer write straight into the place where a `copy` would move its result.
+
+    a = recurrent(...)                 a is a view of out, with the strides of the copy's destination:
+    out[t, b, :] = copy(a[t, 0, b, :])       ->      out(strides) = recurrent(...)
+
+The root of the source becomes a view of the root of the destination, and so does each of its views. It needs: a
+source that is all of its root, once; kernels that take the new strides; and a root that is the engine's own (ARENA).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tinyrnn import format as fmt
+
+from .. import dims as dm
+from ..dims import Size
+from ..ir import Graph, Node, Tensor
+from .uses import Uses
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the elements of a root lie now: offset and one stride for each of its axes, in elements of another root."""
+
+    root: Tensor
+    offset: Size
+    strides: tuple[Size, ...]
+
+
+def eliminate_copies(graph: Graph) -> list[str]:
+    """One walk over the copies, from the last to the first, so that chains of them end at the outermost root."""
+    uses = Uses.of(graph)
+    gone: set[int] = set()
+    for node in reversed(graph.nodes):
+        if node.kind == "copy" and _eliminate(node, uses):
+            gone.add(id(node))
+    done = [f"{n.name}: its source is written in place" for n in graph.nodes if id(n) in gone]
+    graph.nodes = [n for n in graph.nodes if id(n) not in gone]
+    return done
+
+
+def _eliminate(copy: Node, uses: Uses) -> bool:
+    source, target = copy.inputs[0], copy.outputs[0]
+    assert source is not None and target is not None
+    old = source.base
+    if old.storage != "ARENA" or old.packing != "NONE" or old is target.base or id(old) in uses.pinned:
+        return False
+    place = _placed(source, target)
+    if place is None:
+        return False
+    views = list(uses.views[id(old)].values())
+    moved: list[tuple[Tensor, Size, tuple[Size, ...]]] = []
+    for view in views:
+        seen = rebase(view, old.dims, place)
+        if seen is None:
+            return False
+        moved.append((view, *seen))
+    before = [(t, t.storage, t.root, t.offset, t.strides) for t in (*views, old)]
+    for view, offset, strides in moved:
+        view.root, view.offset, view.strides = place.root, offset, strides
+    old.storage, old.root, old.offset, old.strides = "VIEW", place.root, place.offset, place.strides
+    users = [n for n in uses.readers[id(old)] + uses.writers[id(old)] if n is not copy]
+    if not all(_layouts_hold(n) for n in users):
+        for t, storage, root, offset, strides in before:
+            t.storage, t.root, t.offset, t.strides = storage, root, offset, strides
+        return False
+    _join(uses, old, place.root, copy, moved)
+    return True
+
+
+def _join(uses: Uses, old: Tensor, root: Tensor, copy: Node, moved: list[Any]) -> None:
+    """Book everything of old under the root that it now lies in."""
+    key, new = id(old), id(root)
+    uses.views[new].update({id(t): t for t, *_ in moved} | {id(old): old})
+    uses.readers[new] += [n for n in uses.readers.pop(key, []) if n is not copy]
+    uses.writers[new] = [n for n in uses.writers[new] if n is not copy] + uses.writers.pop(key, [])
+    uses.views.pop(key, None)
+
+
+def _layouts_hold(node: Node) -> bool:
+    """Whether the kernel takes the strides that the operands have now."""
+    row = fmt.OPERATORS[node.kind]
+    pairs = [*zip(row.inputs, node.inputs, strict=False), *zip(row.outputs, node.outputs, strict=False)]
+    return all(t is None or operand.layout != "rows" or t.has_rows() for operand, t in pairs)
+
+
+def _placed(source: Tensor, target: Tensor) -> Place | None:
+    """Where each axis of source's root lies in target's root, when source shows every element of its root once."""
+    old = source.base
+    if source.offset != 0:
+        return None
+    strides: list[Size | None] = [0 if d == 1 else None for d in old.dims]
+    contiguous = dm.contiguous(old.dims)
+    for length, step, to in zip(source.dims, source.step, target.step, strict=True):
+        if length == 1:
+            continue
+        covered = _axes_of(length, step, old.dims, contiguous)
+        if covered is None:
+            return None
+        for axis in covered:  # from the innermost out
+            if strides[axis] is not None:
+                return None
+            strides[axis] = to
+            to = to * old.dims[axis]
+    found = [s for s in strides if s is not None]
+    return Place(target.base, target.offset, tuple(found)) if len(found) == len(strides) else None
+
+
+def _axes_of(length: Size, step: Size, dims: tuple[Size, ...], contiguous: tuple[Size, ...]) -> list[int] | None:
+    """The axes of a root, innermost first, that an axis of a view with this length and stride runs through whole."""
+    for axis in range(len(dims) - 1, -1, -1):
+        if dims[axis] == 1 or contiguous[axis] != step:
+            continue
+        covered = []
+        total: Size = 1
+        for outer in range(axis, -1, -1):
+            if total == length:
+                break
+            if dims[outer] != 1:
+                covered.append(outer)
+                total = total * dims[outer]
+        return covered if total == length else None
+    return None
+
+
+def rebase(view: Tensor, dims: tuple[Size, ...], place: Place) -> tuple[Size, tuple[Size, ...]] | None:
+    """(offset, strides) of a view of a root of these dims, once the root lies at `place`; None where it has none."""
+    contiguous = dm.contiguous(dims)
+    strides: list[Size] = []
+    for length, step in zip(view.dims, view.strides, strict=True):
+        moved = 0 if length == 1 or step == 0 else _moved_stride(length, step, dims, contiguous, place)
+        if moved is None:
+            return None
+        strides.append(moved)
+    offset = _moved_offset(view.offset, dims, contiguous, place)
+    return None if offset is None else (offset, tuple(strides))
+
+
+def _moved_stride(
+    length: Size, step: Size, dims: tuple[Size, ...], contiguous: tuple[Size, ...], place: Place
+) -> Size | None:
+    covered = _axes_of(length, step, dims, contiguous)
+    if covered:
+        for inner, outer in zip(covered, covered[1:], strict=False):
+            if place.strides[outer] != place.strides[inner] * dims[inner]:
+                return None
+        return place.strides[covered[0]]
+    for axis, unit in enumerate(contiguous):
+        times = dm.exact_div(step, unit)
+        if dims[axis] != 1 and isinstance(times, int) and dm.at_most(abs(times) * (length - 1) + 1, dims[axis]):
+            return times * place.strides[axis]
+    return None
+
+
+def _moved_offset(offset: Size, dims: tuple[Size, ...], contiguous: tuple[Size, ...], place: Place) -> Size | None:
+    moved, rest = place.offset, offset
+    for axis, unit in enumerate(contiguous):
+        if dims[axis] == 1:
+            continue
+        if isinstance(rest, int) and isinstance(unit, int):
+            count: Size = rest // unit
+        else:
+            count = _whole_part(rest, unit)
+        moved = moved + count * place.strides[axis]
+        rest = rest - count * unit
+    return moved if rest == 0 else None
+
+
+def _whole_part(size: Size, unit: Size) -> Size:
+    """The sum of those terms of size that are multiples of unit, divided by it."""
+    if isinstance(size, int):
+        return 0 if size else size
+    total: Size = 0
+    for monomial, c in size.terms:
+        part = dm.exact_div(dm.Dim(((monomial, c),)) if monomial else c, unit)
+        total = total + (0 if part is None else part)
+    return total

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Removes elementwise operators that only pass float32 on.
+
+    b = elementwise[IDENTITY](a); c = tanh(b)      ->      c = tanh(a)
+"""
+
+from __future__ import annotations
+
+from .. import dims as dm
+from ..ir import Graph, Tensor
+
+
+def remove_identities(graph: Graph) -> list[str]:
+    """Readers of the result read the source; a result that is an output of the model keeps its operator, as a copy."""
+    instead: dict[int, Tensor] = {}
+    kept = []
+    for node in graph.nodes:
+        node.inputs = [_seen(t, instead) for t in node.inputs]
+        source, target = node.inputs[0], node.outputs[0]
+        alone = node.kind == "elementwise" and len(node.attributes["program"]) == 1
+        if alone and node.attributes["program"][0][0] == "IDENTITY" and source is not None and target is not None:
+            if source.dtype == target.dtype and target.root is None and target.storage == "ARENA":
+                if source.step == dm.contiguous(source.dims) and source.root is None:
+                    instead[id(target)] = source
+                    continue
+            if source.dtype == target.dtype:
+                node.kind, node.attributes = "copy", {}
+        kept.append(node)
+    count = len(graph.nodes) - len(kept)
+    graph.nodes = kept
+    return [f"{count} identities removed"] if count else []
+
+
+def _seen(t: Tensor | None, instead: dict[int, Tensor]) -> Tensor | None:
+    if t is None:
+        return None
+    base = instead.get(id(t.base))
+    if base is None:
+        return t
+    if t.root is not None:
+        t.root = base
+        return t
+    return base
