@@ -141,3 +141,10 @@ def reference(weights, x):
         h = sigmoid(o) * np.tanh(c)
         y.append(h)
     return np.stack(y)
+
+
+if __name__ == "__main__":
+    import sys
+
+    with open(sys.argv[1], "wb") as target:
+        target.write(lstm()[0])

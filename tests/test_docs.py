@@ -27,7 +27,7 @@ def test_commands_of_the_readme_exist():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
     assert {"demo", "test"} <= targets
-    for target in re.findall(r"\bmake ([a-z-]+)", text):
+    for target in re.findall(r"(?:^    |`)make ([a-z-]+)", text, re.M):
         assert target in targets, f"make {target}"
     for line in re.findall(r"^\s*(?:\$ )?tinyrnn ([a-z].*)$", text, re.M):
         arguments = line.split("#")[0].split()

@@ -41,6 +41,12 @@ cdef dict CODES = {
     "int32": (b"i", b"l", 4), "int8": (b"b", b"b", 1), "uint8": (b"B", b"B", 1), "bool": (b"?", b"?", 1),
 }
 
+# Types that no input has, by format character, for messages.
+cdef dict OTHERS = {
+    "h": "int16", "H": "uint16", "I": "uint32", "L": "uint64", "Q": "uint64", "O": "object", "Zf": "complex64",
+    "Zd": "complex128", "g": "longdouble", "c": "characters",
+}
+
 cdef object numpy = None
 cdef object numpy_empty = None
 cdef dict numpy_dtypes = None
@@ -151,10 +157,13 @@ cdef tuple shape_in_form(const Port *port, int form):
 
 cdef str found_type(const Py_buffer *view):
     cdef str format = view.format.decode() if view.format != NULL else "B"
+    cdef str native = format.lstrip("@=" + chr(TRN_NATIVE_ORDER))
     for name, (code, other, size) in CODES.items():
-        if format.lstrip("@=" + chr(TRN_NATIVE_ORDER)) in (code.decode(), other.decode()) and view.itemsize == size:
+        if native in (code.decode(), other.decode()) and view.itemsize == size:
             return name
-    return f"the type with buffer format '{format}'"
+    if format[:1] in "<>!" and format[1:] != native:
+        return f"{'little' if format[0] == '<' else 'big'}-endian elements ('{format}')"
+    return OTHERS.get(native) or f"elements of format '{format}'"
 
 
 cdef object no_buffer(object x, str what, str expected, bint writable):

@@ -109,7 +109,7 @@ STEPS = [
         tinyrnn.ArgumentError,
         "input 'x': expected C-contiguous float32 .*; found float64",
     ),
-    (lambda x: x.astype(">f4"), tinyrnn.ArgumentError, "found the type with buffer format '>f'"),
+    (lambda x: x.astype(">f4"), tinyrnn.ArgumentError, "found big-endian elements"),
     (lambda x: np.zeros((1, 8), np.float32)[:, ::2], tinyrnn.ArgumentError, "found one that is not C-contiguous"),
     (
         lambda x: np.zeros((1, 5), np.float32),
@@ -162,7 +162,7 @@ RUNS = [
     (lambda x: x.astype(np.float64), tinyrnn.ArgumentError, "input 'x': expected float32, found float64"),
     (lambda x: x.tolist(), tinyrnn.ArgumentError, "input 'x': expected float32, found float64"),
     (lambda x: x[0], tinyrnn.ShapeError, "'x'"),
-    (lambda x: object(), tinyrnn.ArgumentError, "input 'x': expected an array of float32, found"),
+    (lambda x: object(), tinyrnn.ArgumentError, "input 'x': expected float32, found object"),
     (lambda x: {"x": x, "h": x}, tinyrnn.ArgumentError, "there is no input 'h'"),
 ]
 
