@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -61,8 +63,9 @@ def convert_bytes(
 ) -> tuple[bytes, Report]:
     """The same, with the file's bytes as the result."""
     registry.load_all()
-    model = onnx_frontend.load(source, registry.supported)
-    lowered = lower_model(model, bind or {}, shapes or {}, states)
+    with _without_collector():
+        model = onnx_frontend.load(source, registry.supported)
+        lowered = lower_model(model, bind or {}, shapes or {}, states)
     report = make_report(model, lowered)
     recipe = {"bind": dict(bind or {}), "shapes": dict(shapes or {}), "states": states if isinstance(states, str) else dict(states)}
     about = report.to_dict()
@@ -77,6 +80,18 @@ def convert_bytes(
     data = Writer(lowered.graph, metadata).bytes()
     report.bytes_out = len(data)
     return data, report
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """A graph is many objects that live to the end: the cycle collector would walk them again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _plain(value: Any) -> Any:

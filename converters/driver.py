@@ -48,8 +48,8 @@ def lower_model(
     sizes = Sizes()
     inputs = [_named(v, shapes.get(v.name), sizes, len(model.nodes) <= LARGE) for v in model.inputs if v.name not in bind]
     context = _settle(model, sizes, inputs, bound)
-    _choose_axes(context)
-    context = _settle(model, sizes, inputs, bound)
+    if _choose_axes(context):
+        context = _settle(model, sizes, inputs, bound)
     result = _finish(context, states, check)
     if _is_frame(result.graph, context):
         sizes.values[str(sizes.time)] = 1
@@ -144,9 +144,13 @@ def _give_up(sizes: Sizes) -> bool:
     return bool(left)
 
 
-def _choose_axes(context: Context) -> None:
-    """Settle which symbols are time and batch; the other tried ones go back to their declared values."""
+def _choose_axes(context: Context) -> bool:
+    """Settle which symbols are time and batch; the other tried ones go back to their declared values.
+
+    False when that changes nothing, so that the graph need not be walked again.
+    """
     sizes = context.sizes
+    before = dict(sizes.values)
     time = _first_symbol([r.steps for r in context.recurrences], sizes)
     batch = _first_symbol([r.rows for r in context.recurrences], sizes, exclude=time)
     declared = [(p, [dm.symbol_name(d) for d in p.tensor.dims]) for p in context.graph.inputs]
@@ -161,6 +165,7 @@ def _choose_axes(context: Context) -> None:
     used = {n for _, dims in declared for n in dims if n}
     sizes.time = _renamed(sizes, time, "time", used)
     sizes.batch = _renamed(sizes, batch, "batch", used)
+    return sizes.time is not None or sizes.batch is not None or sizes.values != before
 
 
 def _first_symbol(candidates: list[dm.Size], sizes: Sizes, exclude: str | None = None) -> str | None:

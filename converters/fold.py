@@ -18,7 +18,7 @@ _NAMES = {v: k for k, v in NUMPY_TYPE.items()}
 
 # Operators that are only ever folded, by ONNX's own reference: none makes more elements than its inputs have.
 _ONLY_FOLDED = frozenset(
-    """DequantizeLinear QuantizeLinear CumSum Where Equal Less Greater LessOrEqual GreaterOrEqual And Or Not Xor Tan Asin
+    """CumSum Where Equal Less Greater LessOrEqual GreaterOrEqual And Or Not Xor Tan Asin
     Acos Atan Sinh Cosh Asinh Acosh Atanh Sign IsNaN IsInf ReduceSum ReduceMean ReduceMax ReduceMin ReduceProd ReduceL1
     ReduceL2 ReduceLogSum ReduceLogSumExp ReduceSumSquare Trilu GatherElements GatherND ScatterElements ScatterND
     BitShift Compress Gelu Mish Selu Celu HardSwish LpNormalization""".split()

@@ -91,6 +91,9 @@ class Context:
 
     def broadcast(self, *shapes: tuple[Size, ...]) -> tuple[Size, ...]:
         """The common shape by ONNX's rules."""
+        first = shapes[0]
+        if all(shape == first for shape in shapes):
+            return first
         rank = max(map(len, shapes))
         result: list[Size] = [1] * rank
         for shape in shapes:
@@ -138,6 +141,8 @@ class Context:
 
     def expand(self, v: Value, dims: tuple[Size, ...]) -> Value:
         """Broadcast v to dims."""
+        if v.sym is not None and not all(isinstance(d, int) for d in dims):
+            raise NodeError(f"repeats a size {show(dims)} times, which is not supported")
         result = values.expand(v, dims)
         if self.sizes.time and result.time is None and self.steps in dims and not self._is_lost(v):
             if v.late:
@@ -244,14 +249,14 @@ class Context:
 
     def elementwise(self, function: str, *operands: Value, alpha: float = 0.0, beta: float = 0.0, dtype: str = "") -> Value:
         """One elementwise function over operands broadcast to one shape."""
-        dims = self.broadcast(*(v.dims for v in operands))
+        dims = self.broadcast(*[v.dims for v in operands])
         time, late = self.join_time(list(operands), dims)
         dtype = dtype or operands[0].dtype
         target = self.new(dims, "F32" if dtype in FLOATS else dtype)
         sources = [self.operand(values.expand(v, dims)) for v in operands]
         step = (function, *range(len(sources)), *[0] * (3 - len(sources)), float(alpha), float(beta))
         self.emit("elementwise", list(sources), [target], program=[step])
-        return replace(values.of_tensor(target, dtype), time=time, late=late)
+        return Value(dtype, dims, target, 0, dm.contiguous(dims), time=time, late=late)
 
     # ---- the walk ------------------------------------------------------------------------------------------------
 
@@ -300,7 +305,10 @@ class Context:
             raise
         except (NodeError, TinyRNNError) as e:
             problems.append(f"{node.label}: {e}")
-            return nothing
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, AssertionError) as e:
+            # What a file may say and no lowering has foreseen: an odd type or value in an attribute.
+            problems.append(f"{node.label}: cannot be converted ({type(e).__name__}: {e})")
+        return nothing
 
     def _input(self, given: OnnxInput) -> Value:
         assert given.dims is not None

@@ -140,10 +140,13 @@ def _inline(proto: onnx.ModelProto, supported: Callable[[str, str], bool], opset
         try:
             if local:
                 proto = inliner.inline_local_functions(proto)
-            if bodied:
-                proto = inliner.inline_selected_functions(proto, bodied, inline_schema_functions=True)
         except Exception as e:
             raise ModelFormatError(f"the functions of the model could not be inlined: {e}") from None
+        try:
+            if bodied:
+                proto = inliner.inline_selected_functions(proto, bodied, inline_schema_functions=True)
+        except Exception:  # a body that needs types which the graph does not declare: the lowering reports the operator
+            break
         if local and not bodied:
             break
     return proto

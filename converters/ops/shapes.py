@@ -89,9 +89,21 @@ def lower_expand(ctx: Context, node: OnnxNode, x: Value, shape: Value) -> Value:
     wanted = tuple(ctx.integers(shape, "input 'shape'"))
     if any(isinstance(d, int) and d < 0 for d in wanted):
         raise NodeError(f"the shape {show(wanted)} has a negative dimension")
+    if x.const is not None and x.const.size and (x.const == x.const.flat[0]).all():
+        x = _meant_for(ctx, x, wanted)
     dims = ctx.broadcast(x.dims, wanted)
     ctx.check_size(dims, "F32" if x.dtype not in NUMPY_TYPE else x.dtype)
     return ctx.expand(x, dims)
+
+
+def _meant_for(ctx: Context, x: Value, wanted: tuple[Size, ...]) -> Value:
+    """One number in a declared shape, in the shape that is wanted where both are the same at the declared sizes."""
+    dims = list(x.dims)
+    for i in range(1, min(len(dims), len(wanted)) + 1):
+        if dims[-i] != wanted[-i] and ctx.sizes.hint(wanted[-i]) == dims[-i]:
+            dims[-i] = wanted[-i]
+    assert x.const is not None
+    return values.fill(x.const.reshape(-1)[:1], tuple(dims), x.dtype)
 
 
 @lowering("Range", inputs=3)

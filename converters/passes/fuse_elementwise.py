@@ -22,7 +22,7 @@ def fuse_elementwise(graph: Graph) -> list[str]:
     uses = Uses.of(graph)
     made: dict[int, Node] = {}
     gone: set[int] = set()
-    done: list[str] = []
+    grown: dict[int, list[str]] = {}  # id of a node -> the names of all that it does
     for node in graph.nodes:
         if node.kind != "elementwise":
             continue
@@ -31,13 +31,17 @@ def fuse_elementwise(graph: Graph) -> list[str]:
             maker = made.get(id(source))
             if maker is not None and id(maker) not in gone and _alone(source, node, uses) and _merge(maker, node, source):
                 gone.add(id(maker))
-                done.append(f"{maker.name} into {node.name}")
-                node.name = f"{maker.name}+{node.name}"
+                names = grown.pop(id(maker), [maker.name])
+                names += grown.pop(id(node), [node.name])
+                grown[id(node)] = names
         target = node.outputs[0]
         if target is not None and target.root is None and _exact(node, target):
             made[id(target)] = node
     graph.nodes = [n for n in graph.nodes if id(n) not in gone]
-    return done
+    for node in graph.nodes:
+        if id(node) in grown:
+            node.name = "+".join(grown[id(node)])
+    return [node.name for node in graph.nodes if id(node) in grown]
 
 
 def _alone(source: Tensor, node: Node, uses: Uses) -> bool:
@@ -67,8 +71,11 @@ def _merge(maker: Node, node: Node, source: Tensor) -> bool:
     if len(inputs) + len(first) + len(second) > MAX_SOURCES or len(first) + len(second) > 32:
         return False
     n = len(inputs)
-    moved = {i: i if i < len(maker.inputs) else i - len(maker.inputs) + n for i in range(len(maker.inputs) + len(first))}
-    program = [_renumber(step, moved) for step in first]
+    if n == len(maker.inputs):
+        program = first  # the common chain: nothing is renumbered, so that a long one takes linear time
+    else:
+        moved = {i: i if i < len(maker.inputs) else i - len(maker.inputs) + n for i in range(len(maker.inputs) + len(first))}
+        program = [_renumber(step, moved) for step in first]
     old = len(node.inputs)
     last = n + len(first) - 1
     moved = {i: place.get(i, last) for i in range(old)} | {old + k: n + len(first) + k for k in range(len(second))}
