@@ -134,7 +134,7 @@ static trn_status check_layout(const trn_plan *plan, const trn_record_operator *
     int output = k >= record->input_count;
     const trn_operand_row *row = trn_operand_row_of(record->kind, output, output ? k - record->input_count : k);
     const trn_view *view = &plan->tensors[tensor];
-    if (row->layout != trn_layout_rows || view->rank == 0) return TRN_OK;
+    if (row->layout != trn_layout_rows || view->rank == 0 || trn_view_elements(view) == 0) return TRN_OK;
     if (view->dims[view->rank - 1] > 1 && view->strides[view->rank - 1] != 1)
         return trn_fail(error, TRN_SHAPE, TRN_NOWHERE, trn_string(f, record->name), row->name,
                         "its last axis must be contiguous, its stride is %lld",
