@@ -67,7 +67,11 @@ def convert_bytes(
         model = onnx_frontend.load(source, registry.supported)
         lowered = lower_model(model, bind or {}, shapes or {}, states)
     report = make_report(model, lowered)
-    recipe = {"bind": dict(bind or {}), "shapes": dict(shapes or {}), "states": states if isinstance(states, str) else dict(states)}
+    recipe = {
+        "bind": dict(bind or {}),
+        "shapes": dict(shapes or {}),
+        "states": states if isinstance(states, str) else dict(states),
+    }
     about = report.to_dict()
     for key in ("bytes_out", "fused", "copies"):  # not known yet; long
         del about[key]
@@ -77,7 +81,7 @@ def convert_bytes(
         "recipe": json.dumps(recipe, sort_keys=True, default=_plain),
         "report": json.dumps(about, sort_keys=True),
     }
-    data = Writer(lowered.graph, metadata).bytes()
+    data = Writer(lowered.graph, metadata).whole()
     report.bytes_out = len(data)
     return data, report
 

@@ -38,7 +38,7 @@ class Atom:
         return hash(self.key)
 
 
-Factor = Union[str, Atom]
+Factor = str | Atom
 Monomial = tuple[Factor, ...]
 
 
@@ -104,10 +104,12 @@ class Dim:
     __rmul__ = __mul__
 
     def __repr__(self) -> str:
-        parts = []
+        parts: list[str] = []
         for monomial, c in self.terms:
             names = "*".join(f if isinstance(f, str) else f.key for f in monomial)
-            text = names if c == 1 and names else f"-{names}" if c == -1 and names else f"{c}*{names}" if names else str(c)
+            text = (
+                names if c == 1 and names else f"-{names}" if c == -1 and names else f"{c}*{names}" if names else str(c)
+            )
             parts.append(text if not parts else f" - {text[1:]}" if text.startswith("-") else f" + {text}")
         return "".join(parts)
 
@@ -231,9 +233,13 @@ def _monomial_bounds(monomial: Monomial) -> tuple[int | None, int | None]:
 def _atom_bounds(atom: Atom) -> tuple[int | None, int | None]:
     (la, ha), (lb, hb) = bounds(atom.a), bounds(atom.b)
     if atom.kind == "min":
-        return (None if la is None or lb is None else min(la, lb)), min((h for h in (ha, hb) if h is not None), default=None)
+        return (None if la is None or lb is None else min(la, lb)), min(
+            (h for h in (ha, hb) if h is not None), default=None
+        )
     if atom.kind == "max":
-        return max((v for v in (la, lb) if v is not None), default=None), (None if ha is None or hb is None else max(ha, hb))
+        return max((v for v in (la, lb) if v is not None), default=None), (
+            None if ha is None or hb is None else max(ha, hb)
+        )
     if atom.kind == "mod":
         return 0, None if hb is None else hb - 1
     if la is not None and la >= 0:

@@ -22,6 +22,7 @@ from .states import tie_states
 
 MAX_WALKS = 64
 LARGE = 20_000  # nodes from which on static dimensions are not tried as symbols: each try walks the graph again
+_BATCH_NAME = re.compile(r"^(b|n|bs|batch|batch_?size)$", re.I)
 _TIME_NAME = re.compile(r"^(t|time|steps?|seq|seq(uence)?_?len(gth)?|frames?|time_?steps?|length)$", re.I)
 
 
@@ -46,7 +47,9 @@ def lower_model(
     _check_names(model, bind, shapes)
     bound = {v.name: _bound(v, bind[v.name]) for v in model.inputs if v.name in bind}
     sizes = Sizes()
-    inputs = [_named(v, shapes.get(v.name), sizes, len(model.nodes) <= LARGE) for v in model.inputs if v.name not in bind]
+    inputs = [
+        _named(v, shapes.get(v.name), sizes, len(model.nodes) <= LARGE) for v in model.inputs if v.name not in bind
+    ]
     context = _settle(model, sizes, inputs, bound)
     if _choose_axes(context):
         context = _settle(model, sizes, inputs, bound)
@@ -83,9 +86,11 @@ def _bound(v: OnnxInput, value: Any) -> np.ndarray:
     if v.dims is not None:
         if made.ndim == 0 and all(d in (1, None) or isinstance(d, str) for d in v.dims):
             made = made.reshape((1,) * len(v.dims))
-        if made.ndim != len(v.dims) or any(isinstance(d, int) and d != n for d, n in zip(v.dims, made.shape, strict=True)):
+        if made.ndim != len(v.dims) or any(
+            isinstance(d, int) and d != n for d, n in zip(v.dims, made.shape, strict=True)
+        ):
             raise ConversionError([f"bind: input {v.name!r} has the shape {v.dims}, not {list(made.shape)}"])
-    return made
+    return np.asarray(made)
 
 
 def _named(v: OnnxInput, shape: Any, sizes: Sizes, generalise: bool) -> OnnxInput:
@@ -99,7 +104,9 @@ def _named(v: OnnxInput, shape: Any, sizes: Sizes, generalise: bool) -> OnnxInpu
         if any(isinstance(d, int) and d <= 0 for d in dims):
             raise ConversionError([f"shapes: input {v.name!r} cannot have the shape {given}"])
     if dims is None:
-        raise ConversionError([f"input {v.name!r} does not say how many axes it has; give them with --shape {v.name}=..."])
+        raise ConversionError(
+            [f"input {v.name!r} does not say how many axes it has; give them with --shape {v.name}=..."]
+        )
     if len(dims) > 8:
         raise ConversionError([f"input {v.name!r} has {len(dims)} axes; at most 8 are supported"])
     named: list[int | str | None] = []
@@ -158,7 +165,7 @@ def _choose_axes(context: Context) -> bool:
         names = [n for _, dims in declared for n in dims if n and n not in sizes.hints]
         time = next((n for n in names if _TIME_NAME.match(n)), None)
         first = [dims[0] for _, dims in declared if len(dims) > 1 and dims[0] and dims[0] not in sizes.hints]
-        batch = next((n for n in first if n != time), None)
+        batch = next((n for n in [*filter(_BATCH_NAME.match, names), *first] if n != time), None)
     for name in sizes.hints:
         if name not in (time, batch) and name not in sizes.values:
             sizes.values[name] = sizes.hints[name]
@@ -198,7 +205,9 @@ def _finish(context: Context, states: str | Mapping[str, str], check: Callable[[
     graph, sizes = context.graph, context.sizes
     names = {n for p in graph.inputs for d in p.tensor.dims for n in dm.symbols(d)}
     roles = {sizes.time: "TIME", sizes.batch: "BATCH"}
-    graph.symbols = {n: roles.get(n, "OTHER") for p in graph.inputs for d in p.tensor.dims for n in sorted(dm.symbols(d) & names)}
+    graph.symbols = {
+        n: roles.get(n, "OTHER") for p in graph.inputs for d in p.tensor.dims for n in sorted(dm.symbols(d) & names)
+    }
     _explain_recurrences(context)
     fused = run_passes(graph, check)
     alive = {id(n) for n in graph.nodes}

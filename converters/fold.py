@@ -18,15 +18,59 @@ _NAMES = {v: k for k, v in NUMPY_TYPE.items()}
 
 # Operators that are only ever folded, by ONNX's own reference: none makes more elements than its inputs have.
 _ONLY_FOLDED = frozenset(
-    """CumSum Where Equal Less Greater LessOrEqual GreaterOrEqual And Or Not Xor Tan Asin
-    Acos Atan Sinh Cosh Asinh Acosh Atanh Sign IsNaN IsInf ReduceSum ReduceMean ReduceMax ReduceMin ReduceProd ReduceL1
-    ReduceL2 ReduceLogSum ReduceLogSumExp ReduceSumSquare Trilu GatherElements GatherND ScatterElements ScatterND
-    BitShift Compress Gelu Mish Selu Celu HardSwish LpNormalization""".split()
+    [
+        "CumSum",
+        "Where",
+        "Equal",
+        "Less",
+        "Greater",
+        "LessOrEqual",
+        "GreaterOrEqual",
+        "And",
+        "Or",
+        "Not",
+        "Xor",
+        "Tan",
+        "Asin",
+        "Acos",
+        "Atan",
+        "Sinh",
+        "Cosh",
+        "Asinh",
+        "Acosh",
+        "Atanh",
+        "Sign",
+        "IsNaN",
+        "IsInf",
+        "ReduceSum",
+        "ReduceMean",
+        "ReduceMax",
+        "ReduceMin",
+        "ReduceProd",
+        "ReduceL1",
+        "ReduceL2",
+        "ReduceLogSum",
+        "ReduceLogSumExp",
+        "ReduceSumSquare",
+        "Trilu",
+        "GatherElements",
+        "GatherND",
+        "ScatterElements",
+        "ScatterND",
+        "BitShift",
+        "Compress",
+        "Gelu",
+        "Mish",
+        "Selu",
+        "Celu",
+        "HardSwish",
+        "LpNormalization",
+    ]
 )
 
 
 # Their results can be far larger than their inputs: the lowering keeps them unexpanded.
-_LOWERED = frozenset("ConstantOfShape Expand Range Tile".split())
+_LOWERED = frozenset(["ConstantOfShape", "Expand", "Range", "Tile"])
 
 
 def fold(node: OnnxNode, operands: list[Value | None]) -> list[Value | None] | None:
@@ -73,12 +117,13 @@ def compute(node: OnnxNode, arrays: list[np.ndarray | None], known: registry.Ref
     """The reference of a node on arrays: floats in float64, rounded once at the end."""
     floats = next((a.dtype for a in arrays if a is not None and a.dtype.kind == "f"), None)
     if known.exact or floats is None:
-        return _listed(known.function(node, *arrays))
+        return listed(known.function(node, *arrays))
     wide = [a.astype(np.float64) if a is not None and a.dtype.kind == "f" else a for a in arrays]
-    return [r.astype(floats) if r.dtype.kind == "f" else r for r in _listed(known.function(node, *wide))]
+    return [r.astype(floats) if r.dtype.kind == "f" else r for r in listed(known.function(node, *wide))]
 
 
-def _listed(result: object) -> list[np.ndarray]:
+def listed(result: object) -> list[np.ndarray]:
+    """What a reference returned, as a list of arrays."""
     results = result if isinstance(result, (tuple, list)) else [result]
     return [np.asarray(r) for r in results]
 

@@ -16,7 +16,7 @@ from .dims import Size
 
 MAX_RANK = 8
 ITEM_SIZE = {"F32": 4, "F64": 8, "F16": 2, "I64": 8, "I32": 4, "I8": 1, "U8": 1, "BOOL": 1}
-NUMPY_TYPE = {
+NUMPY_TYPE: dict[str, np.dtype[Any]] = {
     "F32": np.dtype("<f4"),
     "F64": np.dtype("<f8"),
     "F16": np.dtype("<f2"),
@@ -135,32 +135,40 @@ def verify(graph: Graph) -> None:
     written: set[int] = set()
     for node in graph.nodes:
         _verify_node(node, written)
-    ports = {id(p.tensor) for p in graph.outputs}
-    missing = ports - written
-    assert not missing, f"outputs never written: {[p.name for p in graph.outputs if id(p.tensor) in missing]}"
+    missing = [p.name for p in graph.outputs if id(p.tensor) not in written]
+    _must(not missing, f"outputs never written: {missing}")
     for state in graph.states:
-        assert state.tensor.storage == "STATE" and state.tensor.dtype == "F32", state.tensor.name
+        _must(state.tensor.storage == "STATE", f"{state.tensor.name}: a state in {state.tensor.storage}")
+        _must(state.tensor.dtype == "F32", f"{state.tensor.name}: a state of type {state.tensor.dtype}")
         for destination, source in state.ties:
-            assert destination.base is state.tensor, f"a tie of {state.tensor.name} writes elsewhere"
-            assert destination.dims == source.dims, f"tie {destination.dims} = {source.dims}"
-            assert id(source.base) in written or source.base.storage in ("INPUT", "WEIGHTS", "STATE"), source.name
-    known = set(graph.symbols)
+            _must(destination.base is state.tensor, f"a tie of {state.tensor.name} writes elsewhere")
+            _must(destination.dims == source.dims, f"tie {destination.dims} = {source.dims}")
+            known = id(source.base) in written or source.base.storage in ("INPUT", "WEIGHTS", "STATE")
+            _must(known, f"{source.name} renews a state, but is never written")
     whole = {dm.symbol_name(d) for p in graph.inputs for d in p.tensor.dims}
-    assert known <= whole, f"symbols {known - whole} are no dimension of any input"
+    _must(set(graph.symbols) <= whole, f"symbols {set(graph.symbols) - whole} are no dimension of any input")
+
+
+def _must(condition: bool, message: str) -> None:
+    if not condition:
+        raise AssertionError(message)
 
 
 def _verify_tensor(graph: Graph, t: Tensor) -> None:
-    assert t.dtype in ITEM_SIZE, f"{t.name}: dtype {t.dtype}"
-    assert len(t.dims) <= MAX_RANK, f"{t.name}: rank {len(t.dims)}"
-    assert (t.storage == "VIEW") == (t.root is not None), f"{t.name}: storage {t.storage}"
+    _must(t.dtype in ITEM_SIZE, f"{t.name}: dtype {t.dtype}")
+    _must(len(t.dims) <= MAX_RANK, f"{t.name}: rank {len(t.dims)}")
+    _must((t.storage == "VIEW") == (t.root is not None), f"{t.name}: storage {t.storage}")
     if t.root is not None:
-        assert t.root.root is None and t.root.packing == "NONE", f"{t.name}: its root is a view or packed"
-        assert len(t.strides) == len(t.dims) and t.dtype == t.root.dtype, f"{t.name}: strides or dtype"
+        _must(t.root.root is None, f"{t.name}: its root is a view")
+        _must(t.root.packing == "NONE", f"{t.name}: its root is packed")
+        _must(len(t.strides) == len(t.dims), f"{t.name}: {len(t.strides)} strides for {len(t.dims)} axes")
+        _must(t.dtype == t.root.dtype, f"{t.name}: a view as {t.dtype} of {t.root.dtype}")
     if t.storage == "WEIGHTS":
-        assert t.data is not None and tuple(t.dims) == t.data.shape, f"{t.name}: {t.dims} holds other data"
-        assert t.data.dtype == NUMPY_TYPE[t.dtype], f"{t.name}: {t.data.dtype} is not {t.dtype}"
+        shape = () if t.data is None else t.data.shape
+        _must(tuple(t.dims) == shape, f"{t.name}: {t.dims} holds data of shape {shape}")
+        _must(t.data is not None and t.data.dtype == NUMPY_TYPE[t.dtype], f"{t.name}: its data is not {t.dtype}")
     for size in (*t.dims, *t.strides, t.offset):
-        assert dm.symbols(size) <= set(graph.symbols), f"{t.name}: unknown symbol in {size}"
+        _must(dm.symbols(size) <= set(graph.symbols), f"{t.name}: unknown symbol in {size}")
 
 
 def _verify_node(node: Node, written: set[int]) -> None:
@@ -169,26 +177,30 @@ def _verify_node(node: Node, written: set[int]) -> None:
     if rows and rows[-1].need == "variadic":
         rows += [rows[-1]] * (len(node.inputs) - len(rows))
     where = f"{node.kind} {node.name!r}"
-    assert len(node.inputs) <= len(rows) and len(node.outputs) <= len(row.outputs), where
+    _must(len(node.inputs) <= len(rows), f"{where}: {len(node.inputs)} inputs")
+    _must(len(node.outputs) <= len(row.outputs), f"{where}: {len(node.outputs)} outputs")
     for operand, t in zip(rows, node.inputs, strict=False):
-        assert t is not None or operand.need == "optional", f"{where}: no {operand.name}"
+        _must(t is not None or operand.need == "optional", f"{where}: no {operand.name}")
         if t is not None:
-            _verify_layout(where, operand, t)
-            assert t.base.storage not in ("ARENA", "OUTPUT") or id(t.base) in written, f"{where}: reads {t.name} before it is written"
+            _verify_layout(node, operand, t)
+            known = t.base.storage not in ("ARENA", "OUTPUT") or id(t.base) in written
+            _must(known, f"{where}: reads {t.name} before it is written")
     for operand, t in zip(row.outputs, node.outputs, strict=False):
-        assert t is not None or operand.need == "optional", f"{where}: no {operand.name}"
+        _must(t is not None or operand.need == "optional", f"{where}: no {operand.name}")
         if t is not None:
-            _verify_layout(where, operand, t)
-            assert t.base.storage in ("ARENA", "OUTPUT"), f"{where}: writes into {t.base.storage} {t.base.name}"
+            _verify_layout(node, operand, t)
+            _must(t.base.storage in ("ARENA", "OUTPUT"), f"{where}: writes into {t.base.storage} {t.base.name}")
             written.add(id(t.base))
-    assert list(node.attributes) == [a.name for a in row.attributes], f"{where}: attributes {list(node.attributes)}"
+    names = [a.name for a in row.attributes]
+    _must(list(node.attributes) == names, f"{where}: attributes {list(node.attributes)}, not {names}")
 
 
-def _verify_layout(where: str, operand: Any, t: Tensor) -> None:
+def _verify_layout(node: Node, operand: Any, t: Tensor) -> None:
+    where = f"{node.kind} {node.name!r}: {operand.name}"
     if operand.layout == "rows":
-        assert t.has_rows(), f"{where}: {operand.name} wants rows, has strides {t.step}"
-    if operand.layout == "packed" and where.split()[0] != "pack":
-        assert t.packing == "F32_PANELS", f"{where}: {operand.name} is not packed"
+        _must(t.has_rows(), f"{where} wants rows, has strides {t.step}")
+    if operand.layout == "packed" and node.kind != "pack":
+        _must(t.packing == "F32_PANELS", f"{where} is not packed")
 
 
 def dump(graph: Graph) -> str:
@@ -205,11 +217,17 @@ def dump(graph: Graph) -> str:
             return f"{base}:{t.dtype}[{shape}]"
         return f"{base}+{t.offset}({','.join(str(s) for s in t.strides)}):{t.dtype}[{shape}]"
 
-    lines += [f"input {p.name} = {show(p.tensor)} state={p.state} t={p.time_axis} b={p.batch_axis}" for p in graph.inputs]
+    lines += [
+        f"input {p.name} = {show(p.tensor)} state={p.state} t={p.time_axis} b={p.batch_axis}" for p in graph.inputs
+    ]
     for node in graph.nodes:
         given = ", ".join(show(t) for t in node.inputs)
-        lines.append(f"{', '.join(show(t) for t in node.outputs)} = {node.kind}({given}) {node.attributes}  # {node.name}")
-    lines += [f"output {p.name} = {show(p.tensor)} state={p.state} t={p.time_axis} b={p.batch_axis}" for p in graph.outputs]
+        lines.append(
+            f"{', '.join(show(t) for t in node.outputs)} = {node.kind}({given}) {node.attributes}  # {node.name}"
+        )
+    lines += [
+        f"output {p.name} = {show(p.tensor)} state={p.state} t={p.time_axis} b={p.batch_axis}" for p in graph.outputs
+    ]
     for s in graph.states:
         ties = "; ".join(f"{show(d)} = {show(src)}" for d, src in s.ties)
         lines.append(f"state {show(s.tensor)} initial {show(s.initial)} input {s.input}: {ties}")

@@ -183,7 +183,9 @@ class Context:
     def new(self, dims: tuple[Size, ...], dtype: str, packing: str = "NONE", panel_width: int = 0) -> Tensor:
         """A new intermediate tensor."""
         self.check_size(dims, dtype)
-        return Tensor(self.node.outputs[0] if self.node.outputs else "", dtype, dims, "ARENA", None, 0, (), packing, panel_width)
+        return Tensor(
+            self.node.outputs[0] if self.node.outputs else "", dtype, dims, "ARENA", None, 0, (), packing, panel_width
+        )
 
     def check_size(self, dims: tuple[Size, ...], dtype: str) -> None:
         """Refuse what no machine this is made for can hold."""
@@ -247,7 +249,9 @@ class Context:
             self._views[key] = Tensor("", tensor.dtype, v.dims, "VIEW", tensor, v.offset, v.strides)
         return self._views[key]
 
-    def elementwise(self, function: str, *operands: Value, alpha: float = 0.0, beta: float = 0.0, dtype: str = "") -> Value:
+    def elementwise(
+        self, function: str, *operands: Value, alpha: float = 0.0, beta: float = 0.0, dtype: str = ""
+    ) -> Value:
         """One elementwise function over operands broadcast to one shape."""
         dims = self.broadcast(*[v.dims for v in operands])
         time, late = self.join_time(list(operands), dims)

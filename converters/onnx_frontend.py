@@ -23,10 +23,11 @@ OLDEST_OPSET = 7
 MAX_NODES = 1_000_000
 MAX_INLINED_NODES = 200_000
 MAX_CALL_DEPTH = 64
+MAX_BODIES = 16
 
 _DTYPES = {1: "F32", 10: "F16", 11: "F64", 7: "I64", 6: "I32", 3: "I8", 2: "U8", 9: "BOOL"}
-# ONNX's number -> (how raw_data holds it, the field that holds it otherwise). The integers that tinyrnn has no tensors of
-# can still be constants that fold away.
+# ONNX's number -> (how raw_data holds it, the field that holds it otherwise). The integers that tinyrnn has no tensors
+# of can still be constants that fold away.
 _STORED = {
     1: ("<f4", "float_data"),
     2: ("u1", "int32_data"),
@@ -114,7 +115,10 @@ def _opsets(proto: onnx.ModelProto) -> dict[str, int]:
         opsets[domain] = entry.version
     if "" in opsets and not OLDEST_OPSET <= opsets[""] <= newest:
         raise ConversionError(
-            [f"the model imports opset {opsets['']} of ONNX; supported are {OLDEST_OPSET} to {newest}: convert it with onnx.version_converter"]
+            [
+                f"the model imports opset {opsets['']} of ONNX; supported are {OLDEST_OPSET} to {newest}: "
+                "convert it with onnx.version_converter"
+            ]
         )
     return opsets
 
@@ -123,47 +127,39 @@ def _inline(proto: onnx.ModelProto, supported: Callable[[str, str], bool], opset
     """Replace calls of model-local functions, and of unknown operators that ONNX defines by a body, by the bodies."""
     from onnx import inliner
 
-    for _ in range(4):
-        local = {(f.domain, f.name) for f in proto.functions}
-        if local:
-            _check_functions(proto)
-        bodied = sorted(
-            {
-                (n.domain, n.op_type)
-                for n in proto.graph.node
-                if not supported("" if n.domain == "ai.onnx" else n.domain, n.op_type) and _has_body(n, opsets)
-            }
-            - local
-        )
-        if not local and not bodied:
-            break
+    if proto.functions:
+        _check_functions(proto)
         try:
-            if local:
-                proto = inliner.inline_local_functions(proto)
+            proto = inliner.inline_local_functions(proto)
         except Exception as e:
             raise ModelFormatError(f"the functions of the model could not be inlined: {e}") from None
+    unknown = dict.fromkeys(
+        n.op_type for n in proto.graph.node if n.domain in ("", "ai.onnx") and not supported("", n.op_type)
+    )
+    for op in list(unknown)[:MAX_BODIES]:
+        if not _has_body(op, opsets.get("", 1)):
+            continue
+        before = {n.op_type for n in proto.graph.node}
         try:
-            if bodied:
-                proto = inliner.inline_selected_functions(proto, bodied, inline_schema_functions=True)
-        except Exception:  # a body that needs types which the graph does not declare: the lowering reports the operator
-            break
-        if local and not bodied:
-            break
+            trial = inliner.inline_selected_functions(proto, [("", op)], inline_schema_functions=True)
+        except Exception:  # a body that needs types which the graph does not declare
+            continue
+        after = {n.op_type for n in trial.graph.node}
+        if op not in after and all(supported("", new) for new in after - before):
+            proto = trial  # else the lowering reports the operator by its own name
     return proto
 
 
-def _has_body(node: onnx.NodeProto, opsets: dict[str, int]) -> bool:
-    if node.domain not in ("", "ai.onnx"):
-        return False
+def _has_body(op: str, version: int) -> bool:
     try:
-        schema = onnx.defs.get_schema(node.op_type, opsets.get("", 1), "")
+        schema: Any = onnx.defs.get_schema(op, version, "")
     except Exception:  # onnx's SchemaError: no such operator, which the lowering reports with the others
         return False
     return bool(schema.has_function or schema.has_context_dependent_function)
 
 
 def _check_functions(proto: onnx.ModelProto) -> None:
-    """Refuse functions that call themselves, call too deep, or multiply into too many nodes, before they are inlined."""
+    """Refuse functions that call themselves, call too deep, or multiply into too many nodes."""
     bodies = {(f.domain, f.name): f for f in proto.functions}
     sizes: dict[tuple[str, str], int] = {}
     depths: dict[tuple[str, str], int] = {}
@@ -182,10 +178,14 @@ def _check_functions(proto: onnx.ModelProto) -> None:
             break
         pending = rest
     if pending:
-        raise ModelFormatError(f"function {pending[0][1]!r} calls itself, or functions are nested over {MAX_CALL_DEPTH} deep")
+        raise ModelFormatError(
+            f"function {pending[0][1]!r} calls itself, or functions are nested over {MAX_CALL_DEPTH} deep"
+        )
     total = sum(sizes.get((n.domain, n.op_type), 0) for n in proto.graph.node)
     if total > MAX_INLINED_NODES:
-        raise ConversionError([f"the functions of the model expand to {total} nodes; at most {MAX_INLINED_NODES} are taken"])
+        raise ConversionError(
+            [f"the functions of the model expand to {total} nodes; at most {MAX_INLINED_NODES} are taken"]
+        )
 
 
 def _initializers(graph: onnx.GraphProto, folder: Path | None) -> dict[str, np.ndarray]:
@@ -208,8 +208,9 @@ def _decode(tensor: onnx.TensorProto, folder: Path | None, what: str) -> np.ndar
     if tensor.data_type == 16:
         return _bfloat16(tensor, folder, what, count).reshape(dims)
     if tensor.data_type not in _STORED:
-        names = {v: k for k, v in onnx.TensorProto.DataType.items()}
-        raise ConversionError([f"{what} has the element type {names.get(tensor.data_type, tensor.data_type)}, which tinyrnn does not read"])
+        raise ConversionError(
+            [f"{what} has the element type {_type_name(tensor.data_type)}, which tinyrnn does not read"]
+        )
     stored, field = _STORED[tensor.data_type]
     dtype = np.dtype(stored)
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
@@ -222,10 +223,17 @@ def _decode(tensor: onnx.TensorProto, folder: Path | None, what: str) -> np.ndar
             raise ModelFormatError(f"{what} has the shape {dims}, so {count} elements, but {field} holds {len(values)}")
         return _from_field(np.array(values), dtype).reshape(dims)
     if len(raw) != count * dtype.itemsize:
-        raise ModelFormatError(f"{what} has the shape {dims}, so {count * dtype.itemsize} bytes, but there are {len(raw)}")
+        raise ModelFormatError(
+            f"{what} has the shape {dims}, so {count * dtype.itemsize} bytes, but there are {len(raw)}"
+        )
     if dtype == np.dtype("?"):
-        return (np.frombuffer(raw, "u1") != 0).reshape(dims)
+        return np.asarray((np.frombuffer(raw, "u1") != 0).reshape(dims))
     return np.frombuffer(raw, dtype).reshape(dims)
+
+
+def _type_name(number: int) -> str:
+    names = {v: k for k, v in onnx.TensorProto.DataType.items()}
+    return str(names.get(number, number))
 
 
 def _from_field(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -244,7 +252,8 @@ def _bfloat16(tensor: onnx.TensorProto, folder: Path | None, what: str, count: i
         raw = np.array(tensor.int32_data).astype("<u2")
     if len(raw) != count:
         raise ModelFormatError(f"{what} should hold {count} elements, but there are {len(raw)}")
-    return (raw.astype("<u4") << 16).view("<f4")
+    wide: np.ndarray = (raw.astype("<u4") << 16).view("<f4")
+    return wide
 
 
 def _external(tensor: onnx.TensorProto, folder: Path | None, what: str, size: int) -> bytes:
@@ -258,7 +267,9 @@ def _external(tensor: onnx.TensorProto, folder: Path | None, what: str, size: in
     except ValueError:
         raise ModelFormatError(f"{what}: the offset or the length of its external data is not a number") from None
     if not location or "\0" in location or os.path.isabs(location) or ".." in Path(location).parts:
-        raise ModelFormatError(f"{what}: its external data is at {location!r}, which is not a file in the model's folder")
+        raise ModelFormatError(
+            f"{what}: its external data is at {location!r}, which is not a file in the model's folder"
+        )
     base = os.path.realpath(folder)
     path = os.path.realpath(os.path.join(base, location))
     if not path.startswith(base.rstrip(os.sep) + os.sep):
@@ -268,7 +279,8 @@ def _external(tensor: onnx.TensorProto, folder: Path | None, what: str, size: in
     there = os.path.getsize(path)
     if offset < 0 or length != size or offset + length > there:
         raise ModelFormatError(
-            f"{what} needs {size} bytes, but its external data is {length} bytes at {offset} of the {there} of {location!r}"
+            f"{what} needs {size} bytes, but its external data is {length} bytes at {offset} "
+            f"of the {there} of {location!r}"
         )
     with open(path, "rb") as file:
         file.seek(offset)
@@ -280,7 +292,9 @@ def _node(node: onnx.NodeProto, opsets: dict[str, int], index: int, folder: Path
     name = node.name or f"#{index}"
     if not node.op_type:
         raise ModelFormatError(f"node {name!r} has no operator type")
-    made = OnnxNode(node.op_type, domain, node.name, list(node.input), list(node.output), {}, opsets.get(domain, 0), node)
+    made = OnnxNode(
+        node.op_type, domain, node.name, list(node.input), list(node.output), {}, opsets.get(domain, 0), node
+    )
     if domain == "" and not made.version:
         raise ModelFormatError(f"{made.label}: the model does not import ONNX's own opset")
     for attribute in node.attribute:
@@ -292,7 +306,9 @@ def _attribute(a: onnx.AttributeProto, node: OnnxNode, folder: Path | None) -> A
     kind = onnx.AttributeProto
     simple = {kind.FLOAT: "f", kind.INT: "i", kind.FLOATS: "floats", kind.INTS: "ints"}
     if a.ref_attr_name:
-        raise ModelFormatError(f"{node.label}: attribute {a.name!r} refers to {a.ref_attr_name!r} of a function, outside of one")
+        raise ModelFormatError(
+            f"{node.label}: attribute {a.name!r} refers to {a.ref_attr_name!r} of a function, outside of one"
+        )
     if a.type in simple:
         value = getattr(a, simple[a.type])
         return list(value) if a.type in (kind.FLOATS, kind.INTS) else value
@@ -312,12 +328,15 @@ def _input(value: onnx.ValueInfoProto) -> OnnxInput:
     if not value.name:
         raise ModelFormatError("an input of the graph has no name")
     if kind != "tensor_type":
-        raise ConversionError([f"input {value.name!r} is a {(kind or 'value without a type').removesuffix('_type')}; only tensors are supported"])
+        what = (kind or "value without a type").removesuffix("_type")
+        raise ConversionError([f"input {value.name!r} is a {what}; only tensors are supported"])
     tensor = value.type.tensor_type
     if tensor.elem_type not in _DTYPES:
-        names = {v: k for k, v in onnx.TensorProto.DataType.items()}
         raise ConversionError(
-            [f"input {value.name!r} has the element type {names.get(tensor.elem_type, tensor.elem_type)}; supported are float32, float16, float64, int64, int32, int8, uint8 and bool"]
+            [
+                f"input {value.name!r} has the element type {_type_name(tensor.elem_type)}; supported are float32, "
+                "float16, float64, int64, int32, int8, uint8 and bool"
+            ]
         )
     if not tensor.HasField("shape"):
         return OnnxInput(value.name, _DTYPES[tensor.elem_type], None)
@@ -339,7 +358,9 @@ def _sorted(nodes: list[OnnxNode], given: set[str], outputs: list[str]) -> list[
                 raise ModelFormatError(f"the name {name!r} is defined twice, the second time by {node.label}")
             maker[name] = i
     _check_defined(nodes, given, outputs, maker)
-    if all(maker.get(name, -1) < i for i, node in enumerate(nodes) for name in node.inputs if name and name not in given):
+    if all(
+        maker.get(name, -1) < i for i, node in enumerate(nodes) for name in node.inputs if name and name not in given
+    ):
         return nodes
     needs = [{maker[n] for n in node.inputs if n and n not in given} for node in nodes]
     users: list[list[int]] = [[] for _ in nodes]

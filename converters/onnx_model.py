@@ -36,7 +36,7 @@ class OnnxNode:
 
 @dataclass(eq=False, slots=True)
 class OnnxInput:
-    """A graph input: dims are ints, names of symbols, or None for a dimension without a name. dims None: rank unknown."""
+    """A graph input. A dim is an int, a symbol's name, or None when it has no name; dims None: unknown rank."""
 
     name: str
     dtype: str

@@ -26,12 +26,12 @@ def interleave(m: np.ndarray) -> np.ndarray:
     full[..., :units, :] = m
     n = len(lead)
     split = full.reshape(*lead, gates, groups, LANES, depth)
-    return split.transpose(*range(n), n + 3, n + 1, n, n + 2).reshape(*lead, depth, gates * groups * LANES)
+    return np.asarray(split.transpose(*range(n), n + 3, n + 1, n, n + 2).reshape(*lead, depth, gates * groups * LANES))
 
 
 def panels(m: np.ndarray, width: int) -> np.ndarray:
     """[..., K, N] -> the same elements in panel order, reported in the same shape."""
-    *lead, depth, columns = m.shape
+    *_, depth, columns = m.shape
     whole = columns // width * width
     count = m.size // (depth * columns) if depth * columns else 0
     flat = m.reshape(count, depth, columns)

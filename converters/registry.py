@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tables that ops/<op>.py fill: how each ONNX operator is lowered, evaluated on symbolic sizes, and computed by NumPy."""
+"""The tables that ops/<op>.py fill: how operators are lowered, evaluated on symbolic sizes, and computed by NumPy."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def lowering(
 ) -> Callable[[F], F]:
     """Register how the named operators are lowered in opsets since..until.
 
-    The function takes (context, node, *values), a Value or None for each input of `inputs`, and returns the Value of the
-    output, or a list with one (or None) for each. `attributes` names all that it honours, in one string.
+    The function takes (context, node, *values), a Value or None for each input of `inputs`, and returns the Value of
+    the output, or a list with one (or None) for each. `attributes` names all that it honours, in one string.
     """
 
     def register(function: F) -> F:

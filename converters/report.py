@@ -94,7 +94,9 @@ def make_report(model: OnnxModel, lowered: Lowered) -> Report:
         reason=graph.reason,
         inputs={p.name: _shape(p.tensor.dims, p.tensor.dtype) for p in graph.inputs},
         outputs={p.name: _shape(p.tensor.dims, p.tensor.dtype) for p in graph.outputs},
-        states=[{"name": s.tensor.name, "shape": _shape(s.tensor.dims, s.tensor.dtype), "why": s.why} for s in graph.states],
+        states=[
+            {"name": s.tensor.name, "shape": _shape(s.tensor.dims, s.tensor.dtype), "why": s.why} for s in graph.states
+        ],
         fused=lowered.fused,
         copies=[n.name for n in graph.nodes if n.kind == "copy"],
         notes=lowered.notes,

@@ -4,7 +4,8 @@
 *Explicit*: an input that is read only as initial state of forward recurrences over the time axis (or, in a graph
 without one, of any recurrence); the state is renewed by what those recurrences end with. An output that holds the
 same numbers in the same places shows it. In a graph without a time axis an input and an output may also belong
-together by their names (`state` and `stateN`, `h0` and `hn`), when shape and type agree and the output depends on the input.
+together by their names (`state` and `stateN`, `h0` and `hn`), when shape and type agree and the output depends on the
+input.
 *Implicit*: every other forward recurrence over the time axis.
 """
 
@@ -121,9 +122,14 @@ def _lies(graph: Graph, node: Node, output: int, part: Tensor, whole: Tensor) ->
         if other.kind == "copy" and other.inputs[0] is not None and other.inputs[0].base is made.base:
             source, target = other.inputs[0], other.outputs[0]
             same = source.offset == made.offset and dm.product(source.dims) == dm.product(made.dims)
-            if same and target is not None and target.base is whole and target.offset == part.offset and _ordered(source):
-                if _squeezed(target) == _squeezed(part):
-                    return True
+            if (
+                same
+                and target is not None
+                and target.base is whole
+                and target.offset == part.offset
+                and _ordered(source)
+            ) and _squeezed(target) == _squeezed(part):
+                return True
     return False
 
 
@@ -170,19 +176,30 @@ def _tie_named(graph: Graph, given: str, shown: str) -> None:
     i = next((k for k, p in enumerate(graph.inputs) if p.name == given), None)
     o = next((k for k, p in enumerate(graph.outputs) if p.name == shown), None)
     if i is None or o is None:
-        names = [p.name for p in (graph.inputs if i is None else graph.outputs)]
-        raise ConversionError([f"states: the graph has no {'input' if i is None else 'output'} {given if i is None else shown!r}; it has {names}"])
+        side, ports, name = ("input", graph.inputs, given) if i is None else ("output", graph.outputs, shown)
+        raise ConversionError([f"states: the graph has no {side} {name!r}; it has {[p.name for p in ports]}"])
     a, b = graph.inputs[i].tensor, graph.outputs[o].tensor
-    if a.dims != b.dims or a.dtype != b.dtype or a.dtype != "F32" or a.storage != "INPUT" or graph.outputs[o].state is not None:
+    if (
+        a.dims != b.dims
+        or a.dtype != b.dtype
+        or a.dtype != "F32"
+        or a.storage != "INPUT"
+        or graph.outputs[o].state is not None
+    ):
         raise ConversionError(
-            [f"states: input {given!r} {a.dtype}{list(a.dims)} cannot be tied to output {shown!r} {b.dtype}{list(b.dims)}: one float32 shape, and each once"]
+            [
+                f"states: input {given!r} {a.dtype}{list(a.dims)} cannot be tied to output {shown!r} "
+                f"{b.dtype}{list(b.dims)}: one float32 shape, and each once"
+            ]
         )
     _show(graph, _make_state(graph, i, "named by the caller"), o, f"renewed by output {shown!r}")
 
 
 _SUFFIXES = re.compile(r"(?:[_.]?(?:in|input|init|initial|prev|0|old|n|out|output|next|new|final|last))+$", re.I)
 _PREFIXES = re.compile(r"^(?:(?:in|input|init|initial|prev|old|out|output|next|new|final|last)[_.])+", re.I)
-_STATE_NAMES = re.compile(r"(?:^|[_.])(?:h|c|s|hx|cx|hidden|cell|state|states|memory|mem|cache)(?:[_.]?[hc])?\d*$", re.I)
+_STATE_NAMES = re.compile(
+    r"(?:^|[_.])(?:h|c|s|hx|cx|hidden|cell|state|states|memory|mem|cache)(?:[_.]?[hc])?\d*$", re.I
+)
 
 
 def stem(name: str) -> str:
@@ -198,12 +215,19 @@ def _tie_by_name(graph: Graph, i: int) -> None:
     same = [
         o
         for o, out in enumerate(graph.outputs)
-        if out.state is None and out.tensor.dims == port.tensor.dims and out.tensor.dtype == port.tensor.dtype
+        if out.state is None
+        and out.tensor.dims == port.tensor.dims
+        and out.tensor.dtype == port.tensor.dtype
         and stem(out.name) == stem(port.name)
     ]
     if len(same) == 1 and _depends(graph, graph.outputs[same[0]].tensor, port.tensor):
         name = graph.outputs[same[0]].name
-        _show(graph, _make_state(graph, i, f"input {port.name!r}"), same[0], f"and output {name!r} agree in name, shape and type")
+        _show(
+            graph,
+            _make_state(graph, i, f"input {port.name!r}"),
+            same[0],
+            f"and output {name!r} agree in name, shape and type",
+        )
 
 
 def _depends(graph: Graph, result: Tensor, on: Tensor) -> bool:
@@ -244,4 +268,6 @@ def _initial_constant(t: Tensor) -> Tensor:
     shape = (int(t.dims[0]), rows, int(t.dims[2]))  # type: ignore[arg-type]
     flat = data.reshape(-1)[t.offset :]
     steps = tuple(int(s) * flat.itemsize for s in t.step)  # type: ignore[arg-type]
-    return Tensor("", "F32", shape, "WEIGHTS", data=np.ascontiguousarray(np.lib.stride_tricks.as_strided(flat, shape, steps)))
+    return Tensor(
+        "", "F32", shape, "WEIGHTS", data=np.ascontiguousarray(np.lib.stride_tricks.as_strided(flat, shape, steps))
+    )

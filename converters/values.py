@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an ONNX tensor is while lowering: a constant, symbolic integers, or elements of an engine tensor seen through strides.
+"""What an ONNX tensor is while lowering: a constant, symbolic integers, or elements of a tensor seen by strides.
 
 The functions here change how elements are seen (transpose, reshape, slice, expand) and never move one. They also
 follow the time axis: `Value.time` is (axis, inner), meaning that the step of an element is (index on that axis //
@@ -112,7 +112,7 @@ def _keep_or_insert(v: Value, source: list[int]) -> Value:
 
 
 def slice_axis(v: Value, axis: int, start: Size, length: Size, step: int = 1) -> Value:
-    """`length` elements of an axis from `start` on, every `step`-th. The caller settles what becomes of the time axis."""
+    """`length` elements of an axis from `start` on, every `step`-th. The caller settles the time axis."""
     dims = (*v.dims[:axis], length, *v.dims[axis + 1 :])
     if v.const is not None:
         if v.const.shape[axis] == 1 and v.dims[axis] != 1:
@@ -126,7 +126,8 @@ def slice_axis(v: Value, axis: int, start: Size, length: Size, step: int = 1) ->
 
 
 def _take(array: np.ndarray, axis: int, start: Size, length: Size, step: int) -> np.ndarray:
-    assert isinstance(start, int) and isinstance(length, int)
+    assert isinstance(start, int)
+    assert isinstance(length, int)
     stop: int | None = start + length * step
     if stop is not None and stop < 0:
         stop = None
@@ -156,7 +157,7 @@ def reshape(v: Value, dims: tuple[Size, ...], time: Time | None) -> Value | None
         if v.const.size == 1:
             return replace(v, dims=dims, const=v.const.reshape((1,) * len(dims)), time=time)
         if v.is_full:
-            return replace(v, dims=dims, const=v.const.reshape(dims), time=time)  # type: ignore[arg-type]
+            return replace(v, dims=dims, const=v.const.reshape(dims), time=time)
         return None
     strides = reshape_strides(v.dims, v.strides, dims)
     return None if strides is None else replace(v, dims=dims, strides=strides, time=time)

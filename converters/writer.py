@@ -37,7 +37,7 @@ class Writer:
         self.weights_size = 0
         self.symbols = {name: i for i, name in enumerate(graph.symbols)}
 
-    def bytes(self) -> bytes:
+    def whole(self) -> bytes:
         """The whole file."""
         graph = self.graph
         for name, role in graph.symbols.items():
@@ -52,7 +52,15 @@ class Writer:
                 self._row(section, self.index[id(p.tensor)], _or_none(p.state), p.time_axis, p.batch_axis)
         for s in graph.states:
             initial = fmt.NONE if s.initial is None else self.index[id(s.initial)]
-            self._row("states", self.index[id(s.tensor)], initial, s.batch_axis, len(self.rows["ties"]), len(s.ties), _or_none(s.input))
+            self._row(
+                "states",
+                self.index[id(s.tensor)],
+                initial,
+                s.batch_axis,
+                len(self.rows["ties"]),
+                len(s.ties),
+                _or_none(s.input),
+            )
             for destination, source in s.ties:
                 self._row("ties", self.index[id(destination)], self.index[id(source)])
         for key, value in self.metadata.items():

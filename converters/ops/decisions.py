@@ -49,5 +49,5 @@ def where(node: OnnxNode, condition: np.ndarray, a: np.ndarray, b: np.ndarray) -
     """A choice by constant conditions."""
     triples = np.broadcast(condition, a, b)
     result = np.empty(triples.shape, object)
-    result.flat = [x if c else y for c, x, y in triples]
+    result.reshape(-1)[:] = [x if c else y for c, x, y in triples]
     return result

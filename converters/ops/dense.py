@@ -131,7 +131,7 @@ def lower_gemm(ctx: Context, node: OnnxNode, a: Value, b: Value, c: Value | None
 @reference("MatMul")
 def reference_matmul(node: OnnxNode, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """NumPy's own."""
-    return np.matmul(a, b)
+    return np.asarray(np.matmul(a, b))
 
 
 @reference("FusedMatMul", domain="com.microsoft")
@@ -139,7 +139,7 @@ def reference_fused(node: OnnxNode, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """alpha * a b."""
     a = np.swapaxes(a, -1, -2) if node.attributes.get("transA", 0) else a
     b = np.swapaxes(b, -1, -2) if node.attributes.get("transB", 0) else b
-    return node.attributes.get("alpha", 1.0) * np.matmul(a, b)
+    return np.asarray(node.attributes.get("alpha", 1.0) * np.matmul(a, b))
 
 
 @reference("Gemm")
@@ -148,4 +148,4 @@ def reference_gemm(node: OnnxNode, a: np.ndarray, b: np.ndarray, c: np.ndarray |
     a = a.T if node.attributes.get("transA", 0) else a
     b = b.T if node.attributes.get("transB", 0) else b
     result = node.attributes.get("alpha", 1.0) * (a @ b)
-    return result if c is None else result + node.attributes.get("beta", 1.0) * c
+    return np.asarray(result if c is None else result + node.attributes.get("beta", 1.0) * c)

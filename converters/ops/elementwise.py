@@ -218,7 +218,9 @@ def lower_prelu(ctx: Context, node: OnnxNode, x: Value, slope: Value) -> Value:
     if _one_type((x, slope)) not in FLOATS:
         raise NodeError(f"is not supported on {x.dtype}")
     zero = values.of_array(np.zeros((), np.float32), x.dtype)
-    return arithmetic(ctx, "ADD", ctx.elementwise("RELU", x), arithmetic(ctx, "MUL", arithmetic(ctx, "MIN", x, zero), slope))
+    return arithmetic(
+        ctx, "ADD", ctx.elementwise("RELU", x), arithmetic(ctx, "MUL", arithmetic(ctx, "MIN", x, zero), slope)
+    )
 
 
 _TO_TYPE = {1: "F32", 10: "F16", 11: "F64", 7: "I64", 6: "I32", 3: "I8", 2: "U8", 9: "BOOL"}
@@ -254,7 +256,9 @@ def lower_cast(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """Floats go to integers towards zero."""
     to = ctx.attribute("to")
     if to not in _TO_TYPE:
-        raise NodeError(f"attribute 'to' is {to}; supported are float32, float16, float64, int64, int32, int8, uint8 and bool")
+        raise NodeError(
+            f"attribute 'to' is {to}; supported are float32, float16, float64, int64, int32, int8, uint8 and bool"
+        )
     return cast(ctx, x, _TO_TYPE[to])
 
 
@@ -287,10 +291,10 @@ def reference_mean(node: OnnxNode, *arrays: np.ndarray) -> np.ndarray:
 def reference_div(node: OnnxNode, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Integers are divided towards zero."""
     if a.dtype.kind == "f":
-        return a / b
+        return np.asarray(a / b)
     if not np.all(b):
         raise NodeError("divides by zero")
-    return (np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b))).astype(a.dtype)
+    return np.asarray((np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b))).astype(a.dtype))
 
 
 @reference("Mod")
@@ -298,13 +302,13 @@ def reference_mod(node: OnnxNode, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """fmod = 1 has the sign of the dividend, else that of the divisor."""
     if a.dtype.kind != "f" and not np.all(b):
         raise NodeError("divides by zero")
-    return np.fmod(a, b) if node.attributes.get("fmod", 0) else np.mod(a, b)
+    return np.asarray(np.fmod(a, b) if node.attributes.get("fmod", 0) else np.mod(a, b))
 
 
 @reference("Pow")
 def reference_pow(node: OnnxNode, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """In the type of the base."""
-    return np.power(a, b).astype(a.dtype)
+    return np.asarray(np.power(a, b).astype(a.dtype))
 
 
 @reference(*_UNARY)
@@ -317,7 +321,7 @@ def reference_unary(node: OnnxNode, x: np.ndarray) -> np.ndarray:
 def reference_parametric(node: OnnxNode, x: np.ndarray) -> np.ndarray:
     """f(x) with alpha and beta."""
     function, alpha, beta = _PARAMETRIC[node.op]
-    return FUNCTIONS[function](x, node.attributes.get("alpha", alpha), node.attributes.get("beta", beta))
+    return np.asarray(FUNCTIONS[function](x, node.attributes.get("alpha", alpha), node.attributes.get("beta", beta)))
 
 
 @reference("Clip")
@@ -377,7 +381,7 @@ def sizes_binary(node: OnnxNode, *arrays: np.ndarray) -> np.ndarray | None:
             return None
         pairs = np.broadcast(result, other)
         made = np.empty(pairs.shape, object)
-        made.flat = [_ON_SIZES[node.op](a, b) for a, b in pairs]
+        made.reshape(-1)[:] = [_ON_SIZES[node.op](a, b) for a, b in pairs]
         result = made
     return result
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -62,7 +63,7 @@ def _regular(ctx: Context, x: Value, axis: int, indices: Value) -> Value | None:
         return None
     length = x.dims[axis]
     numbers = [int(i) for i in indices.const]
-    gaps = {b - a for a, b in zip(numbers, numbers[1:], strict=False)}
+    gaps = {b - a for a, b in itertools.pairwise(numbers)}
     if len(gaps) > 1 or (numbers[0] < 0) != (numbers[-1] < 0):
         return None
     start: Size = numbers[0] + length if numbers[0] < 0 else numbers[0]

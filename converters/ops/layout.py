@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-
-
 import numpy as np
 
 from .. import dims as dm
@@ -100,7 +98,11 @@ def lower_reshape(ctx: Context, node: OnnxNode, x: Value, shape: Value) -> Value
     if general is None:
         left = dm.product(x.dims)
         ctx.sizes.bind_hints(ctx.sizes.tried(left, *wanted), ctx.where)
-        right = [d if d != 0 or ctx.attribute("allowzero", 0) else x.dims[i] for i, d in enumerate(wanted) if d != 0 or i < x.rank]
+        right = [
+            d if d != 0 or ctx.attribute("allowzero", 0) else x.dims[i]
+            for i, d in enumerate(wanted)
+            if d != 0 or i < x.rank
+        ]
         if -1 not in right:
             ctx.equal(left, dm.product(right), f"reshapes {show(x.dims)} to {show(tuple(wanted))}")
             general = _target(ctx, x, wanted)
@@ -142,9 +144,9 @@ def _target(ctx: Context, x: Value, wanted: list[Size]) -> tuple[Size, ...] | No
 def _follow(ctx: Context, dims: tuple[Size, ...], wanted: list[Size]) -> list[Size]:
     """Constants of the shape that stand for tried symbols.
 
-    An exporter of a static model writes [6, 2, 7] where it means [time, batch, 7]. Where the axes of both sides agree one
-    by one, from the left or from the right up to a -1, the symbol takes the constant's place. At the declared sizes that
-    is the same graph, and at other sizes the constant would have been an error.
+    An exporter of a static model writes [6, 2, 7] where it means [time, batch, 7]. Where the axes of both sides agree
+    one by one, from the left or from the right up to a -1, the symbol takes the constant's place. At the declared sizes
+    that is the same graph, and at other sizes the constant would have been an error.
     """
     result = list(wanted)
     for backwards in (False, True):
@@ -204,7 +206,7 @@ def reference_dropout(node: OnnxNode, x: np.ndarray, *_: np.ndarray) -> tuple[np
 @symbolic("Transpose")
 def reference_transpose(node: OnnxNode, x: np.ndarray) -> np.ndarray:
     """NumPy's own."""
-    return x.transpose(node.attributes.get("perm"))
+    return np.asarray(x.transpose(node.attributes.get("perm")))
 
 
 def _known_axes(node: OnnxNode, axes: np.ndarray | None) -> tuple[int, ...] | None:
@@ -245,6 +247,3 @@ def reference_reshape(node: OnnxNode, x: np.ndarray, shape: np.ndarray) -> np.nd
     if not node.attributes.get("allowzero", 0):
         dims = [x.shape[i] if d == 0 else d for i, d in enumerate(dims)]
     return x.reshape(dims)
-
-
-

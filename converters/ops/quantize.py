@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DequantizeLinear of constants: weights that a file stores in 8 bits become the float32 numbers that they stand for."""
+"""DequantizeLinear of constants: weights stored in 8 bits become the float32 numbers that they stand for."""
 
 from __future__ import annotations
 
@@ -22,4 +22,5 @@ def dequantize(node: OnnxNode, x: np.ndarray, scale: np.ndarray, zero: np.ndarra
             raise NodeError(f"has {scale.size} scales for axis {axis} of {list(x.shape)}")
         shape[axis] = scale.size
     offset = 0 if zero is None else zero.astype(np.int64).reshape(shape)
-    return (x.astype(np.int64) - offset) * scale.reshape(shape)
+    result: np.ndarray = (x.astype(np.int64) - offset) * scale.reshape(shape)
+    return result

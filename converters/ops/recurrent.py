@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """RNN, LSTM and GRU -> the engine operator `recurrent`.
 
-Gates (X_t W^T + H_{t-1} R^T + Wb + Rb, ONNX's order of gates: LSTM i o f c, GRU z r h) are what the engine takes too, so only
-the layout of the weights changes. y [T, D, B, H] is ONNX's own; layout 1 is a transposed view of it.
+The gates' sums (X_t W^T + H_{t-1} R^T + Wb + Rb) and ONNX's order of gates (LSTM i o f c, GRU z r h) are the engine's
+too, so only the layout of the weights changes. y [T, D, B, H] is ONNX's own; layout 1 is a transposed view of it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import packing, values
 from .. import dims as dm
+from .. import packing, values
 from ..dims import Size
 from ..errors import NodeError
 from ..ir import Tensor
@@ -60,11 +60,13 @@ class Cell:
 
 
 def activations(node: OnnxNode, directions: int) -> list[tuple[str, float, float]]:
-    """(function, alpha, beta) for each activation of each direction. Values are consumed in the order of the functions."""
+    """(function, alpha, beta) for each activation of each direction; values go to those that take one, in order."""
     per_direction = _DEFAULTS[node.op]
     names = node.attributes.get("activations") or per_direction * directions
     if len(names) != len(per_direction) * directions:
-        raise NodeError(f"attribute 'activations' has {len(names)} entries {names}, not {len(per_direction) * directions}")
+        raise NodeError(
+            f"attribute 'activations' has {len(names)} entries {names}, not {len(per_direction) * directions}"
+        )
     rows = []
     for name in names:
         if name.lower() not in ACTIVATIONS:
@@ -130,7 +132,9 @@ def lower(
     for name, v in given.items():
         rank = 2 if name in ("B", "P") else 3
         if v is not None and (v.rank != rank or v.dtype != x.dtype or v.dtype not in ("F32", "F16", "F64")):
-            raise NodeError(f"input {name!r} is {v.dtype}{show(v.dims)}; a float tensor of rank {rank}, of the type of X, is needed")
+            raise NodeError(
+                f"input {name!r} is {v.dtype}{show(v.dims)}; a float tensor of rank {rank}, of the type of X, is needed"
+            )
     hidden = r.dims[2]
     if not isinstance(hidden, int):
         ctx.sizes.bind_hints(ctx.sizes.tried(hidden), ctx.where)
@@ -139,7 +143,7 @@ def lower(
     if c.layout:
         x = values.transpose(x, [1, 0, 2])
         h0, c0 = (None if v is None else values.transpose(v, [1, 0, 2]) for v in (h0, c0))
-    steps, rows, width = x.dims
+    _, rows, width = x.dims
     gates = GATES[node.op]
     shapes: dict[str, tuple[Size, ...]] = {
         "W": (c.directions, gates * hidden, width),
@@ -160,7 +164,9 @@ def lower(
     return _emit(ctx, node, c, inputs, x)
 
 
-def _checked(ctx: Context, given: dict[str, Value | None], shapes: dict[str, tuple[Size, ...]], name: str) -> Value | None:
+def _checked(
+    ctx: Context, given: dict[str, Value | None], shapes: dict[str, tuple[Size, ...]], name: str
+) -> Value | None:
     """The operand, its dimensions held against the others. A constant state of one row serves any number of rows."""
     v = given[name]
     if v is None:
@@ -168,7 +174,7 @@ def _checked(ctx: Context, given: dict[str, Value | None], shapes: dict[str, tup
     if name.startswith("initial") and v.const is not None:
         if not v.const.any():
             return None  # zeros, which an absent one stands for
-        if v.dims[1] == 1 or v.const.shape[1] == 1 and ctx.sizes.tried(shapes[name][1]):
+        if v.dims[1] == 1 or (v.const.shape[1] == 1 and ctx.sizes.tried(shapes[name][1])):
             one = replace(v, dims=(v.dims[0], 1, v.dims[2]))
             v = values.expand(one, (v.dims[0], shapes[name][1], v.dims[2]))
     for have, want in zip(v.dims, shapes[name], strict=True):
@@ -209,7 +215,14 @@ def _weights(ctx: Context, c: Cell, w: Value, r: Value, b: Value | None) -> list
     (w_zr, w_h), (r_zr, r_h) = _split(w4), _split(r4)
     (wb_zr, wb_h), (rb_zr, rb_h) = _split(wb), _split(rb)
     if not c.linear_before_reset:
-        return [_matrix(ctx, w_zr), _matrix(ctx, r_zr), _vector(ctx, wb_zr, rb_zr), _matrix(ctx, w_h), _matrix(ctx, r_h), _vector(ctx, wb_h, rb_h)]
+        return [
+            _matrix(ctx, w_zr),
+            _matrix(ctx, r_zr),
+            _vector(ctx, wb_zr, rb_zr),
+            _matrix(ctx, w_h),
+            _matrix(ctx, r_h),
+            _vector(ctx, wb_h, rb_h),
+        ]
     bias = _gru_bias(ctx, wb, rb)
     return [_matrix(ctx, w4), _matrix(ctx, r4), bias, None, None, _vector(ctx, rb_h, None)]
 
@@ -286,7 +299,9 @@ def _emit(ctx: Context, node: OnnxNode, c: Cell, inputs: list[Tensor | None], x:
     )
     ctx.recurrences.append(Recurrence(ctx.where, made, steps, rows, over_time, c.direction != "FORWARD"))
     results: list[Value | None] = []
-    for tensor, time, is_late in zip(outputs, (y_time, None, None), (late, late or over_time, late or over_time), strict=True):
+    for tensor, time, is_late in zip(
+        outputs, (y_time, None, None), (late, late or over_time, late or over_time), strict=True
+    ):
         results.append(None if tensor is None else replace(values.of_tensor(tensor, x.dtype), time=time, late=is_late))
     if x.time is not None and not over_time:
         for i in (1, 2):
@@ -307,7 +322,9 @@ def _follow_time(ctx: Context, c: Cell, x: Value) -> tuple[bool, Any, bool]:
     axis, inner = x.time
     if axis == 0 and inner == 1 and x.dims[0] == ctx.steps:
         if c.direction != "FORWARD":
-            ctx.not_streamable("runs backwards over the sequence" if c.directions == 1 else "also runs backwards over the sequence")
+            ctx.not_streamable(
+                "runs backwards over the sequence" if c.directions == 1 else "also runs backwards over the sequence"
+            )
         return True, (0, 1), False
     if axis == 1:
         return False, (2, inner), x.late

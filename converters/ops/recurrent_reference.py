@@ -66,7 +66,7 @@ def activation(c: Cell, i: int, clipped: bool) -> Activation:
         return lambda a: FUNCTIONS[name](a, alpha, beta)
 
     def apply(a: np.ndarray) -> np.ndarray:
-        return FUNCTIONS[name](np.clip(a, -c.clip, c.clip), alpha, beta)
+        return np.asarray(FUNCTIONS[name](np.clip(a, -c.clip, c.clip), alpha, beta))
 
     return apply
 

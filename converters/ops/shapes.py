@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shape, Size, Constant, ConstantOfShape, Expand, Range, Tile, and decisions about sizes: what exporters calculate shapes with."""
+"""Shape, Size, Constant, ConstantOfShape, Expand, Range, Tile: what exporters calculate shapes with."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -76,7 +75,9 @@ def _filled(ctx: Context, value: np.ndarray, dims: tuple[Size, ...], dtype: str)
     if dtype in NUMPY_TYPE:
         ctx.check_size(dims, dtype)
     if dtype in ("I64", "I32") and len(dims) <= 1 and all(isinstance(d, int) and d <= 64 for d in dims):
-        return values.of_array(np.full([int(d) for d in dims if isinstance(d, int)], value.reshape(()), value.dtype), dtype)
+        return values.of_array(
+            np.full([int(d) for d in dims if isinstance(d, int)], value.reshape(()), value.dtype), dtype
+        )
     result = values.fill(value, dims, dtype)
     if ctx.steps in dims:
         result.time = (dims.index(ctx.steps), 1)
@@ -109,7 +110,9 @@ def _meant_for(ctx: Context, x: Value, wanted: tuple[Size, ...]) -> Value:
 @lowering("Range", inputs=3)
 def lower_range(ctx: Context, node: OnnxNode, start: Value, limit: Value, delta: Value) -> Value:
     """Of known numbers."""
-    first, last, step = (ctx.constants(v, f"input {n!r}")[0] for v, n in ((start, "start"), (limit, "limit"), (delta, "delta")))
+    first, last, step = (
+        ctx.constants(v, f"input {n!r}")[0] for v, n in ((start, "start"), (limit, "limit"), (delta, "delta"))
+    )
     return values.of_array(_range(first, last, step), start.dtype)
 
 
@@ -157,6 +160,13 @@ def reference_size(node: OnnxNode, x: np.ndarray) -> np.ndarray:
     return np.array(x.size, np.int64)
 
 
+@reference("Constant", exact=True)
+def reference_constant(node: OnnxNode) -> np.ndarray:
+    """The attribute that it has."""
+    ((name, value),) = node.attributes.items()
+    return np.asarray(value, np.int64 if "int" in name else np.float32 if "float" in name else None)
+
+
 @reference("ConstantOfShape", exact=True)
 def reference_constant_of_shape(node: OnnxNode, shape: np.ndarray) -> np.ndarray:
     """One number in every element."""
@@ -167,7 +177,7 @@ def reference_constant_of_shape(node: OnnxNode, shape: np.ndarray) -> np.ndarray
 @reference("Expand", exact=True)
 def reference_expand(node: OnnxNode, x: np.ndarray, shape: np.ndarray) -> np.ndarray:
     """Broadcast both ways."""
-    return np.broadcast_to(x, np.broadcast_shapes(x.shape, tuple(shape.tolist()))).copy()
+    return np.asarray(np.broadcast_to(x, np.broadcast_shapes(x.shape, tuple(shape.tolist()))).copy())
 
 
 @reference("Tile", exact=True)

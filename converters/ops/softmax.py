@@ -63,4 +63,4 @@ def reference_softmax(node: OnnxNode, x: np.ndarray) -> np.ndarray:
         axes = tuple(range(node.attributes.get("axis", 1) % x.ndim, x.ndim))
     shifted = x - x.max(axis=axes, keepdims=True)
     total = np.exp(shifted).sum(axis=axes, keepdims=True)
-    return np.exp(shifted) / total if node.op == "Softmax" else shifted - np.log(total)
+    return np.asarray(np.exp(shifted) / total if node.op == "Softmax" else shifted - np.log(total))

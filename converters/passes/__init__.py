@@ -11,11 +11,13 @@ from .dead_code import remove_dead_code
 from .fuse_dense import fuse_dense
 from .fuse_elementwise import fuse_elementwise
 from .identities import remove_identities
+from .last_step import read_last_states
 
 #: In this order. Each returns what it did, in words, for the report.
 PASSES: list[Callable[[Graph], list[str]]] = [
     remove_dead_code,
     remove_identities,
+    read_last_states,
     fuse_dense,
     fuse_elementwise,
     eliminate_copies,

@@ -10,6 +10,7 @@ source that is all of its root, once; kernels that take the new strides; and a r
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +45,8 @@ def eliminate_copies(graph: Graph) -> list[str]:
 
 def _eliminate(copy: Node, uses: Uses) -> bool:
     source, target = copy.inputs[0], copy.outputs[0]
-    assert source is not None and target is not None
+    assert source is not None
+    assert target is not None
     old = source.base
     if old.storage != "ARENA" or old.packing != "NONE" or old is target.base or id(old) in uses.pinned:
         return False
@@ -144,7 +146,7 @@ def _moved_stride(
 ) -> Size | None:
     covered = _axes_of(length, step, dims, contiguous)
     if covered:
-        for inner, outer in zip(covered, covered[1:], strict=False):
+        for inner, outer in itertools.pairwise(covered):
             if place.strides[outer] != place.strides[inner] * dims[inner]:
                 return None
         return place.strides[covered[0]]

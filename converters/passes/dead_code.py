@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Removes operators whose results nobody reads, and outputs of recurrences that nobody reads.
 
-    y, y_h, y_c = recurrent(x, ...)          y, -, - = recurrent(x, ...)
-    z = elementwise(x)                 ->    out = copy(y)
-    out = copy(y)
+y, y_h, y_c = recurrent(x, ...)          y, -, - = recurrent(x, ...)
+z = elementwise(x)                 ->    out = copy(y)
+out = copy(y)
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lets `dense` add a bias and apply an activation itself.
 
-    a = dense(x, W)                                  y = dense[RELU](x, W, bias)
-    b = elementwise[ADD](a, bias)          ->
-    y = elementwise[RELU](b)
+a = dense(x, W)                                  y = dense[RELU](x, W, bias)
+b = elementwise[ADD](a, bias)          ->
+y = elementwise[RELU](b)
 """
 
 from __future__ import annotations
@@ -14,8 +14,32 @@ from .uses import Uses
 
 #: Functions of one float input that `dense` applies to its sums.
 ACTIVATIONS = frozenset(
-    """TANH SIGMOID RELU LEAKY_RELU THRESHOLDED_RELU AFFINE SCALED_TANH HARD_SIGMOID ELU SOFTSIGN SOFTPLUS CLIP NEG ABS
-    SQRT RECIPROCAL FLOOR CEIL ROUND EXP LOG SIN COS ERF""".split()
+    [
+        "TANH",
+        "SIGMOID",
+        "RELU",
+        "LEAKY_RELU",
+        "THRESHOLDED_RELU",
+        "AFFINE",
+        "SCALED_TANH",
+        "HARD_SIGMOID",
+        "ELU",
+        "SOFTSIGN",
+        "SOFTPLUS",
+        "CLIP",
+        "NEG",
+        "ABS",
+        "SQRT",
+        "RECIPROCAL",
+        "FLOOR",
+        "CEIL",
+        "ROUND",
+        "EXP",
+        "LOG",
+        "SIN",
+        "COS",
+        "ERF",
+    ]
 )
 
 
@@ -23,7 +47,7 @@ def fuse_dense(graph: Graph) -> list[str]:
     """One walk: each elementwise operator that alone reads a dense result may be swallowed by it."""
     uses = Uses.of(graph)
     made: dict[int, Node] = {}  # id of a root -> the dense operator that writes all of it
-    done: list[str] = []
+    grown: dict[int, Node] = {}
     kept = []
     for node in graph.nodes:
         if node.kind == "dense" and node.outputs[0] is not None and node.outputs[0].root is None:
@@ -31,11 +55,11 @@ def fuse_dense(graph: Graph) -> list[str]:
         elif node.kind == "elementwise" and len(node.attributes["program"]) == 1:
             dense = _swallow(node, made, uses)
             if dense is not None:
-                done.append(f"{node.name} into {dense.name}")
+                grown[id(dense)] = dense
                 continue
         kept.append(node)
     graph.nodes = kept
-    return done
+    return [dense.name for dense in grown.values()]
 
 
 def _swallow(node: Node, made: dict[int, Node], uses: Uses) -> Node | None:
@@ -45,7 +69,8 @@ def _swallow(node: Node, made: dict[int, Node], uses: Uses) -> Node | None:
     addend: Tensor | None = None
     if function == "ADD" and first != second:
         a, b = node.inputs[0], node.inputs[1]
-        assert a is not None and b is not None
+        assert a is not None
+        assert b is not None
         source, addend = (a, b) if id(a.base) in made else (b, a)
     assert source is not None
     dense, target = made.get(id(source.base)), node.outputs[0]
@@ -64,7 +89,8 @@ def _swallow(node: Node, made: dict[int, Node], uses: Uses) -> Node | None:
         return None
     _write_to(dense, source.base, target)
     made[id(target)] = dense
-    dense.name = f"{dense.name}+{node.name}"
+    if dense.name != node.name:  # Gemm makes both of them
+        dense.name = f"{dense.name}+{node.name}"
     return dense
 
 
@@ -77,7 +103,12 @@ def _whole(t: Tensor) -> bool:
 
 def _bias(addend: Tensor, source: Tensor) -> Tensor | None:
     """[N] of a constant that is the same on all other axes."""
-    if addend.base.storage != "WEIGHTS" or addend.dtype != "F32" or not source.dims or not isinstance(source.dims[-1], int):
+    if (
+        addend.base.storage != "WEIGHTS"
+        or addend.dtype != "F32"
+        or not source.dims
+        or not isinstance(source.dims[-1], int)
+    ):
         return None
     steps = addend.step
     if any(s != 0 and d != 1 for s, d in zip(steps[:-1], addend.dims[:-1], strict=True)):

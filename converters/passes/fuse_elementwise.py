@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Merges an elementwise operator into the only one that reads its result.
 
-    a = elementwise[MUL](x, y)
-    b = elementwise[ADD](a, z)         ->      b = elementwise[MUL(0, 1), ADD(3, 2)](x, y, z)
+a = elementwise[MUL](x, y)
+b = elementwise[ADD](a, z)         ->      b = elementwise[MUL(0, 1), ADD(3, 2)](x, y, z)
 """
 
 from __future__ import annotations
@@ -29,7 +29,12 @@ def fuse_elementwise(graph: Graph) -> list[str]:
         for source in list(node.inputs):
             assert source is not None
             maker = made.get(id(source))
-            if maker is not None and id(maker) not in gone and _alone(source, node, uses) and _merge(maker, node, source):
+            if (
+                maker is not None
+                and id(maker) not in gone
+                and _alone(source, node, uses)
+                and _merge(maker, node, source)
+            ):
                 gone.add(id(maker))
                 names = grown.pop(id(maker), [maker.name])
                 names += grown.pop(id(node), [node.name])
@@ -40,7 +45,7 @@ def fuse_elementwise(graph: Graph) -> list[str]:
     graph.nodes = [n for n in graph.nodes if id(n) not in gone]
     for node in graph.nodes:
         if id(node) in grown:
-            node.name = "+".join(grown[id(node)])
+            node.name = "+".join(dict.fromkeys(grown[id(node)]))
     return [node.name for node in graph.nodes if id(node) in grown]
 
 
@@ -74,7 +79,9 @@ def _merge(maker: Node, node: Node, source: Tensor) -> bool:
     if n == len(maker.inputs):
         program = first  # the common chain: nothing is renumbered, so that a long one takes linear time
     else:
-        moved = {i: i if i < len(maker.inputs) else i - len(maker.inputs) + n for i in range(len(maker.inputs) + len(first))}
+        moved = {
+            i: i if i < len(maker.inputs) else i - len(maker.inputs) + n for i in range(len(maker.inputs) + len(first))
+        }
         program = [_renumber(step, moved) for step in first]
     old = len(node.inputs)
     last = n + len(first) - 1

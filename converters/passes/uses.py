@@ -27,9 +27,9 @@ class Uses:
                 uses.readers[id(t.base)].append(node)
             for t in {id(t.base): t for t in node.outputs if t is not None}.values():
                 uses.writers[id(t.base)].append(node)
-            for t in (*node.inputs, *node.outputs):
-                if t is not None and t.root is not None:
-                    uses.views[id(t.root)][id(t)] = t
+            for seen in (*node.inputs, *node.outputs):
+                if seen is not None and seen.root is not None:
+                    uses.views[id(seen.root)][id(seen)] = seen
         for port in graph.inputs + graph.outputs:
             uses.pinned.add(id(port.tensor.base))
         for state in graph.states:

@@ -37,7 +37,7 @@ class Run:
         self.states: dict[int, np.ndarray] = {}
 
     def __call__(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Every output by name. A state that no input gives goes on from the last call, or starts from its first value."""
+        """Every output by name. A state that no input gives goes on from the last call, or from its first value."""
         self.symbols: dict[str, int] = {}
         self.memory: dict[int, np.ndarray] = {}
         for port in self.graph.inputs:
@@ -144,7 +144,9 @@ class Run:
         x = self.read(node.inputs[0])
         shifted = x - x.max(axis=-1, keepdims=True)
         total = np.exp(shifted).sum(axis=-1, keepdims=True)
-        self.view(node.outputs[0])[...] = shifted - np.log(total) if node.attributes["logarithm"] else np.exp(shifted) / total
+        self.view(node.outputs[0])[...] = (
+            shifted - np.log(total) if node.attributes["logarithm"] else np.exp(shifted) / total
+        )
 
     def _gather(self, node: Node) -> None:
         x, indices = self.read(node.inputs[0]), self.read(node.inputs[1])
@@ -228,7 +230,9 @@ class Cell:
         f = 1 - i if self.a["input_forget"] else self.f(0, f + pf * c)
         c = f * c + i * self.f(1, g)
         name, alpha, beta = self.activations[2]
-        return self.f(0, o + po * c) * FUNCTIONS[name](c, alpha, beta), c  # clip bounds the gates' sums, not the cell state
+        return self.f(0, o + po * c) * FUNCTIONS[name](
+            c, alpha, beta
+        ), c  # clip bounds the gates' sums, not the cell state
 
     def gru(self, x: np.ndarray, h: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if self.a["linear_before_reset"]:
