@@ -10,7 +10,7 @@ BUILD := build
 KERNELS := $(shell find kernels -name '*.c' -o -name '*.h' -o -name '*.def')
 EXTENSION := $(KERNELS) $(wildcard tinyrnn/*.pyx tinyrnn/*.pxi tinyrnn/*.c tinyrnn/*.h) setup.py pyproject.toml
 EXTENSION := $(filter-out tinyrnn/_core.c,$(EXTENSION))
-PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .PHONY: demo test test-python test-c wheel lint docs clean
 

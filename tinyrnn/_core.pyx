@@ -21,8 +21,9 @@ include "_buffers.pxi"
 cdef enum:
     # Below about 20 microseconds, handing the GIL over costs more than the step; so many multiply-adds take that long.
     RELEASE_WORK = 200000
-    # Planned streams that a model keeps for the next run, over all shapes.
+    # What a model keeps for its next run, over all shapes: planned streams, and bytes in them.
     POOL_SIZE = 8
+    POOL_BYTES = 1 << 26
 
 cdef class Stream
 
@@ -244,10 +245,12 @@ cdef class Model:
         return Stream(self, 1, 0, self.bind(key), True)
 
     cdef int give_back(self, tuple key, Stream plan) except -1:
+        cdef size_t kept
         with self.lock:
             self.pool.append((key, plan))
-            if len(self.pool) > POOL_SIZE:
-                del self.pool[0]
+            kept = sum([(<Stream>row[1]).size for row in self.pool])
+            while self.pool and (len(self.pool) > POOL_SIZE or kept > POOL_BYTES):
+                kept -= (<Stream>self.pool.pop(0)[1]).size
         return 0
 
     cdef list bind(self, tuple shapes):

@@ -79,9 +79,8 @@ cdef extern from "tinyrnn.h" nogil:
     trn_status trn_stream_size(const trn_model *model, const trn_stream_options *options, size_t *size, trn_error *error)
     trn_status trn_stream_memory(const trn_model *model, const trn_stream_options *options, trn_memory_info *info,
                                  trn_error *error)
-    trn_status trn_stream_new(const trn_model *model, const trn_stream_options *options, trn_stream **stream,
-                              trn_error *error)
-    void trn_stream_free(trn_stream *stream)
+    trn_status trn_stream_init(const trn_model *model, const trn_stream_options *options, void *memory, size_t size,
+                               trn_stream **stream, trn_error *error)
     trn_status trn_stream_step(trn_stream *stream, const void *const *inputs, void *const *outputs)
     trn_status trn_stream_run(trn_stream *stream, const void *const *inputs, void *const *outputs, int64_t steps)
     const trn_error *trn_stream_error(const trn_stream *stream)

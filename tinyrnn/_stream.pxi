@@ -6,6 +6,8 @@ cdef class Stream:
     """The state of one sequence, or of a batch of them in lockstep, as it goes by: one thread at a time."""
 
     cdef trn_stream *handle
+    cdef void *memory      # the handle lies in it
+    cdef size_t size
     cdef readonly Model model
     cdef Port *ports       # inputs, then outputs
     cdef void **pointers   # likewise; NULL where absent
@@ -19,8 +21,6 @@ cdef class Stream:
 
     def __cinit__(self, Model model, batch=1, int64_t block=0, symbols=None, bint whole=False):
         cdef trn_stream_options options
-        cdef trn_error error
-        cdef trn_status status
         cdef int64_t *values
         if type(batch) is bool or not hasattr(batch, "__index__") or batch < 1:
             raise ArgumentError(f"batch: expected a positive integer, found {batch!r}")
@@ -33,19 +33,36 @@ cdef class Stream:
         options.batch_size, options.block_steps, options.whole = batch, block, whole
         options.symbols = values if symbols else NULL
         self.whole_steps = values[model.info.time_symbol] if self.timed else 1
-        with nogil:
-            status = trn_stream_new(model.handle, &options, &self.handle, &error)
-        free(values)
-        if status != TRN_OK:
-            raise failure(status, &error, "")
+        try:
+            self.make(&options)
+        finally:
+            free(values)
         self.release = trn_stream_work(self.handle) > RELEASE_WORK
         self.describe()
 
     def __dealloc__(self):
-        trn_stream_free(self.handle)
+        free(self.memory)
         free(self.ports)
         free(self.pointers)
         free(self.views)
+
+    cdef int make(self, trn_stream_options *options) except -1:
+        cdef trn_error error
+        cdef trn_status status
+        cdef void *memory
+        with nogil:
+            status = trn_stream_size(self.model.handle, options, &self.size, &error)
+        if status != TRN_OK:
+            raise failure(status, &error, "")
+        self.memory = malloc(self.size + 64)
+        if self.memory == NULL:
+            raise MemoryError(f"{self.size} bytes for a stream")
+        memory = <void *>((<uintptr_t>self.memory + 63) // 64 * 64)
+        with nogil:
+            status = trn_stream_init(self.model.handle, options, memory, self.size, &self.handle, &error)
+        if status != TRN_OK:
+            raise failure(status, &error, "")
+        return 0
 
     cdef int describe(self) except -1:
         cdef int i, count
