@@ -250,7 +250,24 @@ def _atom_bounds(atom: Atom) -> tuple[int | None, int | None]:
 def at_most(a: Size, b: Size) -> bool:
     """True where a <= b for certain (every symbol is at least 1)."""
     low = bounds(b - a)[0]
-    return low is not None and low >= 0
+    if low is not None and low >= 0:
+        return True
+    for size, other, below in ((a, b, True), (b, a, False)):
+        atom = _only_atom(size)
+        if atom is not None and atom.kind in ("min", "max"):
+            sides = [at_most(part, other) if below else at_most(other, part) for part in (atom.a, atom.b)]
+            if all(sides) if (atom.kind == "max") == below else any(sides):
+                return True
+    return False
+
+
+def _only_atom(size: Size) -> Atom | None:
+    """The atom, where the size is nothing else."""
+    if isinstance(size, Dim) and len(size.terms) == 1:
+        monomial, c = size.terms[0]
+        if c == 1 and len(monomial) == 1 and isinstance(monomial[0], Atom):
+            return monomial[0]
+    return None
 
 
 def minimum(a: Size, b: Size) -> Size:

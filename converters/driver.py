@@ -21,6 +21,7 @@ from .sizes import RestartError, Sizes
 from .states import tie_states
 
 MAX_WALKS = 64
+WALKED_NODES = 200_000  # in all, before the dimensions that are still tried go back to their declared values
 LARGE = 20_000  # nodes from which on static dimensions are not tried as symbols: each try walks the graph again
 _BATCH_NAME = re.compile(r"^(b|n|bs|batch|batch_?size)$", re.I)
 _TIME_NAME = re.compile(r"^(t|time|steps?|seq|seq(uence)?_?len(gth)?|frames?|time_?steps?|length)$", re.I)
@@ -136,7 +137,7 @@ def _settle(model: OnnxModel, sizes: Sizes, inputs: list[OnnxInput], bound: dict
         except ConversionError:
             if not _give_up(sizes):
                 raise
-        if walks > MAX_WALKS:
+        if walks > MAX_WALKS or walks * len(model.nodes) > WALKED_NODES:
             _give_up(sizes)
         if walks > 4 * MAX_WALKS:
             raise ConversionError(["the dimensions of this graph could not be settled; fix them with --shape"])

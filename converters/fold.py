@@ -61,7 +61,6 @@ _ONLY_FOLDED = frozenset(
         "Compress",
         "Gelu",
         "Mish",
-        "Selu",
         "Celu",
         "HardSwish",
         "LpNormalization",

@@ -81,11 +81,11 @@ def load(source: Any, supported: Callable[[str, str], bool]) -> OnnxModel:
         raise ConversionError([f"initializer {graph.sparse_initializer[0].values.name!r} is sparse; store it dense"])
     constants = _initializers(graph, folder)
     nodes = [_node(n, opsets, i, folder) for i, n in enumerate(graph.node)]
-    inputs = [_input(v) for v in graph.input if v.name not in constants]
+    inputs = [_input(v) for v in graph.input if _text(v.name) not in constants]
     names = [v.name for v in inputs]
     if len(set(names)) < len(names):
         raise ModelFormatError(f"input {next(n for n in names if names.count(n) > 1)!r} is declared twice")
-    outputs = [v.name for v in graph.output]
+    outputs = [_text(v.name) for v in graph.output]
     nodes = _sorted(nodes, {*constants, *names}, outputs)
     return OnnxModel(nodes, inputs, outputs, constants, opsets.get("", 0), len(data), hashlib.sha256(data).hexdigest())
 
@@ -191,9 +191,10 @@ def _check_functions(proto: onnx.ModelProto) -> None:
 def _initializers(graph: onnx.GraphProto, folder: Path | None) -> dict[str, np.ndarray]:
     constants: dict[str, np.ndarray] = {}
     for tensor in graph.initializer:
-        if tensor.name in constants:
-            raise ModelFormatError(f"initializer {tensor.name!r} is defined twice")
-        constants[tensor.name] = _decode(tensor, folder, f"initializer {tensor.name!r}")
+        name = _text(tensor.name)
+        if name in constants:
+            raise ModelFormatError(f"initializer {name!r} is defined twice")
+        constants[name] = _decode(tensor, folder, f"initializer {name!r}")
     return constants
 
 
@@ -288,18 +289,22 @@ def _external(tensor: onnx.TensorProto, folder: Path | None, what: str, size: in
 
 
 def _node(node: onnx.NodeProto, opsets: dict[str, int], index: int, folder: Path | None) -> OnnxNode:
-    domain = "" if node.domain == "ai.onnx" else node.domain
-    name = node.name or f"#{index}"
+    domain = "" if node.domain == "ai.onnx" else _text(node.domain)
     if not node.op_type:
-        raise ModelFormatError(f"node {name!r} has no operator type")
-    made = OnnxNode(
-        node.op_type, domain, node.name, list(node.input), list(node.output), {}, opsets.get(domain, 0), node
-    )
+        raise ModelFormatError(f"node {node.name or f'#{index}'!r} has no operator type")
+    inputs, outputs = [_text(n) for n in node.input], [_text(n) for n in node.output]
+    version = opsets.get(domain, 0)
+    made = OnnxNode(_text(node.op_type), domain, _text(node.name), inputs, outputs, {}, version, node)
     if domain == "" and not made.version:
         raise ModelFormatError(f"{made.label}: the model does not import ONNX's own opset")
     for attribute in node.attribute:
-        made.attributes[attribute.name] = _attribute(attribute, made, folder)
+        made.attributes[_text(attribute.name)] = _attribute(attribute, made, folder)
     return made
+
+
+def _text(name: str | bytes) -> str:
+    """A name as text: protobuf hands bytes over where they are no UTF-8."""
+    return name if isinstance(name, str) else bytes(name).decode("utf-8", "backslashreplace")
 
 
 def _attribute(a: onnx.AttributeProto, node: OnnxNode, folder: Path | None) -> Any:
@@ -324,29 +329,29 @@ def _attribute(a: onnx.AttributeProto, node: OnnxNode, folder: Path | None) -> A
 
 
 def _input(value: onnx.ValueInfoProto) -> OnnxInput:
-    kind = value.type.WhichOneof("value")
-    if not value.name:
+    kind, name = value.type.WhichOneof("value"), _text(value.name)
+    if not name:
         raise ModelFormatError("an input of the graph has no name")
     if kind != "tensor_type":
         what = (kind or "value without a type").removesuffix("_type")
-        raise ConversionError([f"input {value.name!r} is a {what}; only tensors are supported"])
+        raise ConversionError([f"input {name!r} is a {what}; only tensors are supported"])
     tensor = value.type.tensor_type
     if tensor.elem_type not in _DTYPES:
         raise ConversionError(
             [
-                f"input {value.name!r} has the element type {_type_name(tensor.elem_type)}; supported are float32, "
+                f"input {name!r} has the element type {_type_name(tensor.elem_type)}; supported are float32, "
                 "float16, float64, int64, int32, int8, uint8 and bool"
             ]
         )
     if not tensor.HasField("shape"):
-        return OnnxInput(value.name, _DTYPES[tensor.elem_type], None)
+        return OnnxInput(name, _DTYPES[tensor.elem_type], None)
     dims: list[int | str | None] = []
     for d in tensor.shape.dim:
         if d.HasField("dim_value") and d.dim_value > 0:
             dims.append(d.dim_value)
         else:
-            dims.append(d.dim_param or None)
-    return OnnxInput(value.name, _DTYPES[tensor.elem_type], dims)
+            dims.append(_text(d.dim_param) or None)
+    return OnnxInput(name, _DTYPES[tensor.elem_type], dims)
 
 
 def _sorted(nodes: list[OnnxNode], given: set[str], outputs: list[str]) -> list[OnnxNode]:

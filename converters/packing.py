@@ -33,8 +33,9 @@ def panels(m: np.ndarray, width: int) -> np.ndarray:
     """[..., K, N] -> the same elements in panel order, reported in the same shape."""
     *_, depth, columns = m.shape
     whole = columns // width * width
-    count = m.size // (depth * columns) if depth * columns else 0
-    flat = m.reshape(count, depth, columns)
+    if not m.size:
+        return m
+    flat = m.reshape(-1, depth, columns)
     first = flat[:, :, :whole].reshape(len(flat), depth, columns // width, width).transpose(0, 2, 1, 3)
     rest = flat[:, :, whole:]
     return np.concatenate([first.reshape(len(flat), -1), rest.reshape(len(flat), -1)], axis=1).reshape(m.shape)
@@ -43,8 +44,10 @@ def panels(m: np.ndarray, width: int) -> np.ndarray:
 def unpanel(m: np.ndarray, width: int) -> np.ndarray:
     """The inverse of `panels`."""
     *_, depth, columns = m.shape
-    count = m.size // (depth * columns) if depth * columns else 0
-    flat = m.reshape(count, depth * columns)
+    if not m.size:
+        return m
+    flat = m.reshape(-1, depth * columns)
+    count = len(flat)
     whole = columns // width * width
     first = flat[:, : depth * whole].reshape(count, columns // width, depth, width).transpose(0, 2, 1, 3)
     rest = flat[:, depth * whole :].reshape(count, depth, columns - whole)

@@ -105,6 +105,13 @@ def _scaled(ctx: Context, v: Value, factor: float) -> Value:
     return ctx.elementwise("MUL", v, values.of_array(np.array(factor, np.float32), v.dtype))
 
 
+def _times(v: Value, factor: float) -> Value:
+    """A constant times a number, rounded once."""
+    assert v.const is not None
+    with np.errstate(all="ignore"):
+        return replace(v, const=(v.const.astype(np.float64) * factor).astype(np.float32))
+
+
 @lowering("Gemm", inputs=(2, 3), attributes="alpha beta transA transB broadcast")
 def lower_gemm(ctx: Context, node: OnnxNode, a: Value, b: Value, c: Value | None) -> Value:
     """alpha * A B + beta * C; constant factors go into the constants."""
@@ -114,12 +121,12 @@ def lower_gemm(ctx: Context, node: OnnxNode, a: Value, b: Value, c: Value | None
     a, b = (_swapped(v) if ctx.attribute(f"trans{n}", 0) else v for n, v in (("A", a), ("B", b)))
     alpha, beta = ctx.attribute("alpha", 1.0), ctx.attribute("beta", 1.0)
     if alpha != 1.0 and b.const is not None:
-        b, alpha = replace(b, const=(b.const.astype(np.float64) * alpha).astype(np.float32)), 1.0
+        b, alpha = _times(b, alpha), 1.0
     result = _scaled(ctx, matmul(ctx, a, b), alpha)
     if c is None or beta == 0.0:
         return result
     if beta != 1.0 and c.const is not None:
-        c, beta = replace(c, const=(c.const.astype(np.float64) * beta).astype(np.float32)), 1.0
+        c, beta = _times(c, beta), 1.0
     if c.rank > 2:
         raise NodeError(f"input C has the shape {show(c.dims)}; at most two axes are allowed")
     for have, want in zip(reversed(c.dims), reversed(result.dims), strict=False):

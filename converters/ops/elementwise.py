@@ -186,6 +186,18 @@ def lower_parametric(ctx: Context, node: OnnxNode, x: Value) -> Value:
     return ctx.elementwise(function, x, alpha=ctx.attribute("alpha", alpha), beta=ctx.attribute("beta", beta))
 
 
+SELU_ALPHA, SELU_GAMMA = 1.67326319217681884765625, 1.05070102214813232421875  # ONNX's defaults
+
+
+@lowering("Selu", inputs=1, attributes="alpha gamma")
+def lower_selu(ctx: Context, node: OnnxNode, x: Value) -> Value:
+    """gamma * Elu(x)."""
+    if x.dtype not in FLOATS:
+        raise NodeError(f"is not supported on {x.dtype}")
+    gamma = values.of_array(np.array(ctx.attribute("gamma", SELU_GAMMA), np.float32), x.dtype)
+    return ctx.elementwise("MUL", ctx.elementwise("ELU", x, alpha=ctx.attribute("alpha", SELU_ALPHA)), gamma)
+
+
 @lowering("Clip", inputs=1, attributes="min max", until=10)
 def lower_clip_attributes(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """The bounds are attributes."""
@@ -322,6 +334,13 @@ def reference_parametric(node: OnnxNode, x: np.ndarray) -> np.ndarray:
     """f(x) with alpha and beta."""
     function, alpha, beta = _PARAMETRIC[node.op]
     return np.asarray(FUNCTIONS[function](x, node.attributes.get("alpha", alpha), node.attributes.get("beta", beta)))
+
+
+@reference("Selu")
+def reference_selu(node: OnnxNode, x: np.ndarray) -> np.ndarray:
+    """gamma * Elu(x)."""
+    a = node.attributes
+    return np.asarray(a.get("gamma", SELU_GAMMA) * FUNCTIONS["ELU"](x, a.get("alpha", SELU_ALPHA), 0))
 
 
 @reference("Clip")

@@ -161,6 +161,10 @@ def _follow(ctx: Context, dims: tuple[Size, ...], wanted: list[Size]) -> list[Si
             if result[j] == 1:
                 continue
             if k == len(old) or not _stands_for(ctx, old[k], result[j]):
+                if k < len(old) and dm.symbol_name(old[k]) and ctx.sizes.hint(old[k]) == 1:
+                    ctx.sizes.bind_hints(
+                        {str(dm.symbol_name(old[k]))}, ctx.where
+                    )  # 1 is moved or dropped: it is just 1
                 merged = _merge(ctx, old, k, result[j])
                 if merged is None:
                     break

@@ -67,14 +67,13 @@ def _slice_axis(ctx: Context, x: Value, axis: int, start: Size, end: Size, step:
     if step > 0:
         first = _clamp(ctx, start, length, 0, length)
         last = _clamp(ctx, end, length, 0, length)
-        count = dm.ceil_div(last - first, step)
+        count, some = dm.ceil_div(last - first, step), ctx.sizes.at_most(first, last, ctx.where)
     else:
         first = _clamp(ctx, start, length, 0, length - 1)
         last = _clamp(ctx, end, length, -1, length - 1)
-        count = dm.ceil_div(first - last, -step)
+        count, some = dm.ceil_div(first - last, -step), ctx.sizes.at_most(last, first, ctx.where)
     if first == 0 and count == length and step == 1:
         return x
-    some = ctx.sizes.at_most(0, count, ctx.where)
     if some is None:
         count = dm.maximum(count, 0)
     elif not some:
@@ -242,4 +241,6 @@ def reference_split(node: OnnxNode, x: np.ndarray, split: np.ndarray | None = No
 @symbolic("Concat")
 def reference_concat(node: OnnxNode, *arrays: np.ndarray) -> np.ndarray:
     """NumPy's own."""
+    if "axis" not in node.attributes or any(a.ndim != arrays[0].ndim for a in arrays):
+        raise NodeError("has no attribute 'axis', or joins arrays of different rank")
     return np.concatenate(arrays, node.attributes["axis"])

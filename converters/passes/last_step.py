@@ -28,8 +28,8 @@ def read_last_states(graph: Graph) -> list[str]:
 
 
 def _rewrite(node: Node, y: Tensor, uses: Uses) -> bool:
-    if y.root is not None or y.storage != "ARENA" or id(y) in uses.pinned:
-        return False
+    if y.root is not None or y.storage != "ARENA" or id(y) in uses.pinned or y.dims[0] == 1:
+        return False  # of a single step y is as small as y_h, and two tensors have two places to be written to
     if len(node.inputs) > _LENGTHS and node.inputs[_LENGTHS] is not None:
         return False
     readers = uses.readers[id(y)]

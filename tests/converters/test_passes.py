@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every pass on a small graph: operators and values before and after."""
+
+import numpy as np
+import pytest
+from build import kinds, lowered, model, node, random, reference, run
+from interpret import Run
+from tinyrnn.converters import dims as dm
+from tinyrnn.converters.ir import Graph, Node, Port, Tensor, dump, verify
+from tinyrnn.converters.passes.copies import eliminate_copies
+from tinyrnn.converters.passes.dead_code import remove_dead_code
+from tinyrnn.converters.passes.fuse_dense import fuse_dense
+from tinyrnn.converters.passes.fuse_elementwise import fuse_elementwise
+from tinyrnn.converters.passes.identities import remove_identities
+from tinyrnn.converters.passes.last_step import read_last_states
+
+H = 5
+W = {"W": random(1, 4 * H, 3, seed=1), "R": random(1, 4 * H, H, seed=2)}
+A = np.array
+
+
+def tensor(dims, storage="ARENA", name="", dtype="F32"):
+    return Tensor(name, dtype, tuple(dims), storage)
+
+
+def view(root, dims, offset, strides):
+    return Tensor("", root.dtype, tuple(dims), "VIEW", root, offset, tuple(strides))
+
+
+def elementwise(function, inputs, output, alpha=0.0, beta=0.0, name="e"):
+    step = (function, *range(len(inputs)), *[0] * (3 - len(inputs)), alpha, beta)
+    return Node("elementwise", list(inputs), [output], {"program": [step]}, name)
+
+
+def graph_of(nodes, inputs, outputs):
+    """Return a verified graph; inputs and outputs are tensors with names."""
+    made = Graph(nodes, [Port(t.name, t) for t in inputs], [Port(t.name, t) for t in outputs])
+    made.symbols = {n: "OTHER" for t in inputs for d in t.dims for n in dm.symbols(d)}
+    verify(made)
+    return made
+
+
+def same_after(run_pass, graph, **feeds):
+    """Run a pass; return the operators before and after. The values must not change."""
+    want, before = Run(graph)(feeds), kinds(graph)
+    run_pass(graph)
+    verify(graph)
+    got = Run(graph)(feeds)
+    for name, w in want.items():
+        np.testing.assert_array_equal(got[name], w)
+    return before, kinds(graph)
+
+
+def test_dead_code():
+    x, dead, y = tensor([2], "INPUT", "x"), tensor([2]), tensor([2], "OUTPUT", "y")
+    graph = graph_of([elementwise("NEG", [x], dead), elementwise("ABS", [x], y)], [x], [y])
+    assert same_after(remove_dead_code, graph, x=random(2)) == ("elementwise elementwise", "elementwise")
+    assert graph.nodes[0].attributes["program"][0][0] == "ABS"
+
+
+def test_outputs_of_recurrences_that_nobody_reads():
+    proto = model([node("LSTM", "X W R", "Y H C", hidden_size=H)], {"X": ["t", "b", 3]}, "Y", W)
+    graph = lowered(proto, states={}).graph
+    remove_dead_code(graph)
+    assert [t is not None for t in graph.nodes[0].outputs] == [True, True, True]  # the stream's state is read
+    backwards = model([node("LSTM", "X W R", "Y H C", direction="reverse", hidden_size=H)], {"X": [4, 2, 3]}, "Y", W)
+    assert [t is not None for t in lowered(backwards).graph.nodes[0].outputs] == [True, False, False]
+
+
+def test_identities():
+    x, a, y = tensor([3], "INPUT", "x"), tensor([3]), tensor([3], "OUTPUT", "y")
+    graph = graph_of([elementwise("IDENTITY", [x], a), elementwise("TANH", [view(a, [3], 2, [-1])], y)], [x], [y])
+    assert same_after(remove_identities, graph, x=random(3)) == ("elementwise elementwise", "elementwise")
+
+
+def test_elementwise_chains_with_several_readers_and_repeated_operands():
+    x, z = tensor([4], "INPUT", "x"), tensor([4], "INPUT", "z")
+    a, b, c, y = tensor([4]), tensor([4]), tensor([4]), tensor([4], "OUTPUT", "y")
+    nodes = [
+        elementwise("MUL", [x, z], a),
+        elementwise("MUL", [a, a], b),  # one reader, twice
+        elementwise("SUB", [z, b], c),
+        elementwise("ADD", [c, x], y),
+    ]
+    graph = graph_of(nodes, [x, z], [y])
+    assert same_after(fuse_elementwise, graph, x=random(4), z=random(4, seed=1))[1] == "elementwise"
+    assert [s[0] for s in graph.nodes[0].attributes["program"]] == ["MUL", "MUL", "SUB", "ADD"]
+    assert len(graph.nodes[0].inputs) == 2
+
+
+def test_elementwise_results_that_are_read_twice_or_rounded_when_stored_stay():
+    x, a = tensor([4], "INPUT", "x"), tensor([4])
+    y, z = tensor([4], "OUTPUT", "y"), tensor([4], "OUTPUT", "z")
+    graph = graph_of([elementwise("NEG", [x], a), elementwise("EXP", [a], y), elementwise("TANH", [a], z)], [x], [y, z])
+    assert same_after(fuse_elementwise, graph, x=random(4))[1] == "elementwise elementwise elementwise"
+    half = tensor([4], dtype="F16")
+    graph = graph_of([elementwise("IDENTITY", [x], half), elementwise("EXP", [half], y)], [x], [y])
+    assert same_after(fuse_elementwise, graph, x=random(4))[1] == "elementwise elementwise"
+
+
+def test_long_chains_become_programs_of_bounded_length():
+    nodes = [node("Neg", f"v{i}", f"v{i + 1}") for i in range(200)]
+    graph = lowered(model(nodes, {"v0": ["n"]}, "v200")).graph
+    assert max(len(n.attributes["program"]) for n in graph.nodes) <= 32
+    assert sum(len(n.attributes["program"]) for n in graph.nodes) == 200
+
+
+FUSED = [
+    ([node("MatMul", "x w", "a"), node("Add", "a b", "y")], "IDENTITY"),
+    ([node("MatMul", "x w", "a"), node("Add", "b a", "c"), node("Relu", "c", "y")], "RELU"),
+    ([node("MatMul", "x w", "a"), node("Add", "a one", "c"), node("Clip", "c lo hi", "y")], "CLIP"),
+    ([node("Gemm", "x w b", "a"), node("Sigmoid", "a", "y")], "SIGMOID"),
+    ([node("MatMul", "x w", "a"), node("Reshape", "a s", "r"), node("Add", "r b", "y")], "IDENTITY"),
+]
+
+
+@pytest.mark.parametrize(("nodes", "function"), FUSED)
+def test_bias_and_activation_go_into_dense(nodes, function):
+    constants = {"w": random(4, 6), "b": random(6, seed=1), "one": np.float32(1), "s": A([2, -1, 6])}
+    constants |= {"lo": np.float32(-0.5), "hi": np.float32(0.5)}
+    proto = model(nodes, {"x": [4, 4]}, "y", constants)
+    graph = lowered(proto).graph
+    assert kinds(graph) == "dense"
+    assert graph.nodes[0].attributes["function"] == function
+    assert graph.nodes[0].inputs[2] is not None
+    x = random(4, 4)
+    np.testing.assert_allclose(run(proto, x=x)["y"], reference(proto, x=x)["y"], 1e-5, 1e-6)
+
+
+def test_dense_results_with_another_reader_are_left_alone():
+    nodes = [node("MatMul", "x w", "a"), node("Tanh", "a", "y"), node("Exp", "a", "z")]
+    graph = lowered(model(nodes, {"x": ["n", 4]}, "y z", {"w": random(4, 6)})).graph
+    assert kinds(graph) == "dense elementwise elementwise"
+    assert fuse_dense(graph) == []
+
+
+def test_copies_end_where_the_producer_writes():
+    x, a, y = tensor([2, 3], "INPUT", "x"), tensor([2, 3]), tensor([3, 2], "OUTPUT", "y")
+    copy = Node("copy", [view(a, [3, 2], 0, [1, 3])], [y], {}, "transpose")
+    graph = graph_of([elementwise("EXP", [x], a), copy], [x], [y])
+    assert same_after(eliminate_copies, graph, x=random(2, 3)) == ("elementwise copy", "elementwise")
+    assert a.root is y
+    assert a.strides == (1, 2)
+
+
+def test_copies_stay_where_a_kernel_wants_rows_or_a_part_is_copied():
+    x, a, y = tensor([2, 3], "INPUT", "x"), tensor([2, 3]), tensor([3, 2], "OUTPUT", "y")
+    soft = Node("softmax", [x], [a], {"logarithm": 0}, "s")
+    graph = graph_of([soft, Node("copy", [view(a, [3, 2], 0, [1, 3])], [y], {}, "c")], [x], [y])
+    assert same_after(eliminate_copies, graph, x=random(2, 3))[1] == "softmax copy"
+    b, part = tensor([2, 3]), tensor([1, 3], "OUTPUT", "part")
+    graph = graph_of(
+        [elementwise("EXP", [x], b), Node("copy", [view(b, [1, 3], 3, [3, 1])], [part], {}, "c")], [x], [part]
+    )
+    assert same_after(eliminate_copies, graph, x=random(2, 3))[1] == "elementwise copy"
+
+
+def test_nested_concatenations_are_written_in_place():
+    nodes = [node(op, "x", op) for op in ("Exp", "Tanh", "Abs")]
+    nodes += [node("Concat", "Exp Tanh", "a", axis=1), node("Concat", "a Abs", "y", axis=0), node("Neg", "a", "z")]
+    proto = model(nodes, {"x": [2, "n"]}, "y z")
+    bad = model(nodes[:4] + [node("Concat", "a a", "y", axis=0)], {"x": [2, "n"]}, "y")
+    x = random(2, 3)
+    with pytest.raises(Exception, match="joins"):
+        lowered(proto)  # [2, 2n] beside [2, n]
+    assert kinds(lowered(bad).graph) == "elementwise elementwise copy"  # one place each; the second is copied
+    np.testing.assert_allclose(run(bad, x=x)["y"], reference(bad, x=x)["y"], 1e-6)
+
+
+def test_views_of_a_moved_tensor_move_along():
+    nodes = [
+        node("Exp", "x", "a"),
+        node("Transpose", "a", "y", perm=[1, 0]),
+        node("Slice", "a one two one", "part"),
+        node("Slice", "a last small one back", "turned"),
+        node("Neg", "part", "p"),
+        node("Neg", "turned", "q"),
+    ]
+    constants = {"one": A([1]), "two": A([3]), "last": A([-1]), "small": A([-100]), "back": A([-2])}
+    proto = model(nodes, {"x": ["n", 4]}, "y p q", constants)
+    assert kinds(lowered(proto).graph) == "elementwise elementwise elementwise"
+    x = random(3, 4)
+    got, want = run(proto, x=x), reference(proto, x=x)
+    for name in "ypq":
+        np.testing.assert_allclose(got[name], want[name], 1e-6)
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+def test_last_steps_are_read_from_the_last_state(direction):
+    d = 2 if direction == "bidirectional" else 1
+    weights = {"W": random(d, 4 * H, 3, seed=1), "R": random(d, 4 * H, H, seed=2)}
+    nodes = [node("LSTM", "X W R", "Y", direction=direction, hidden_size=H)]
+    if direction != "reverse":
+        nodes += [node("Gather", "Y last", "f"), node("Gather", "f zero", "a")]
+    if direction != "forward":
+        nodes += [node("Gather", "Y zero", "r"), node("Gather", "r end", "b")]
+    outputs = {"forward": "a", "reverse": "b", "bidirectional": "a b"}[direction]
+    constants = weights | {"last": A(-1), "zero": A(0), "end": A(d - 1)}
+    proto = model(nodes, {"X": ["t", "n", 3]}, outputs, constants)
+    graph = lowered(proto).graph
+    assert graph.nodes[0].outputs[0] is None
+    assert "copy" not in kinds(graph) or direction == "bidirectional"
+    whole = model(nodes[:1], {"X": ["t", "n", 3]}, "Y", weights)
+    x = random(6, 2, 3)
+    y, got = run(whole, X=x)["Y"], run(proto, X=x)
+    for name, part in (("a", y[-1, 0]), ("b", y[0, d - 1])):
+        if name in got:
+            np.testing.assert_array_equal(got[name], part)
+
+
+def test_last_steps_stay_beside_lengths_and_whole_sequences():
+    def outputs(names, inputs, **more):
+        nodes = [node("LSTM", inputs, "Y", hidden_size=H), node("Gather", "Y last", "a")]
+        graph = lowered(model(nodes, {"X": ["t", "n", 3], **more}, names, W | {"last": A(-1)})).graph
+        return graph.nodes[0].outputs[0] is not None
+
+    assert not outputs("a", "X W R")
+    assert outputs("a Y", "X W R")
+    assert outputs("a", "X W R - L", L=(6, ["n"]))
+
+
+def test_the_verifier_notices_what_it_must():
+    x, a, y = tensor([2], "INPUT", "x"), tensor([2]), tensor([2], "OUTPUT", "y")
+    with pytest.raises(AssertionError, match="before it is written"):
+        graph_of([elementwise("NEG", [a], y)], [x], [y])
+    with pytest.raises(AssertionError, match="never written"):
+        graph_of([], [x], [y])
+    with pytest.raises(AssertionError, match="writes into INPUT"):
+        graph_of([elementwise("NEG", [x], x), elementwise("NEG", [x], y)], [x], [y])
+    bad = tensor([dm.symbol("t")])
+    with pytest.raises(AssertionError, match="unknown symbol"):
+        graph_of([elementwise("NEG", [x], y), elementwise("NEG", [bad], bad)], [x], [y])
+
+
+def test_the_dump_shows_every_operator():
+    proto = model([node("LSTM", "X W R", "Y", name="cell", hidden_size=H)], {"X": ["t", "n", 3]}, "Y", W)
+    text = dump(lowered(proto).graph)
+    assert "recurrent(" in text
+    assert "# cell" in text
+    assert text.count("state ") == 2
+
+
+def test_passes_say_what_they_did():
+    nodes = [
+        node("LSTM", "X W R", "Y", name="cell", hidden_size=H),
+        node("Gather", "Y last", "a"),
+        node("MatMul", "a w", "m"),
+    ]
+    nodes += [node("Add", "m b", "s", name="bias"), node("Tanh", "s", "y", name="act")]
+    proto = model(nodes, {"X": ["t", "n", 3]}, "y", W | {"last": A(-1), "w": random(H, 4), "b": random(4)})
+    fused = lowered(proto).fused
+    assert any("cell: its last state" in text for text in fused)
+    assert any("bias+act" in text for text in fused)
+    assert read_last_states(lowered(proto).graph) == []

@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: Apache-2.0
+"""States found by use and by name, the time axis, and why a graph cannot be streamed."""
+
+import numpy as np
+import pytest
+from build import INT64, kinds, lowered, model, node, random
+from interpret import Run
+from tinyrnn.converters import ConversionError
+
+H = 5
+W = {"W": random(1, 4 * H, 3, seed=1), "R": random(1, 4 * H, H, seed=2), "B": random(1, 8 * H, seed=3)}
+G = {"W": random(1, 3 * H, 3, seed=1), "R": random(1, 3 * H, H, seed=2)}
+X = ["time", "batch", 3]
+A = np.array
+
+
+def lstm(inputs="X W R B", outputs="Y H C", name="cell", **attributes):
+    return node("LSTM", inputs, outputs, name=name, hidden_size=H, **attributes)
+
+
+def in_chunks(proto, sizes=(2, 1, 3), axis=0, **feeds):
+    """Run a lowered graph at once and in chunks; return both, by output."""
+    graph = lowered(proto).graph
+    whole = Run(graph)(feeds)
+    state_inputs = {p.name for p in graph.inputs if p.state is not None}
+    stream, at, parts = Run(graph), 0, []
+    for i, size in enumerate(sizes):
+        now = {}
+        for port in graph.inputs:
+            if port.name in state_inputs:
+                now |= {port.name: feeds[port.name]} if i == 0 else {}
+            else:
+                now[port.name] = np.take(feeds[port.name], range(at, at + size), axis=axis)
+        parts.append(stream(now))
+        at += size
+    joined = {}
+    for port in graph.outputs:
+        time = port.time_axis
+        joined[port.name] = np.concatenate([p[port.name] for p in parts], time) if time >= 0 else parts[-1][port.name]
+    return whole, joined
+
+
+def same_in_chunks(proto, **feeds):
+    whole, joined = in_chunks(proto, **feeds)
+    for name, w in whole.items():
+        np.testing.assert_array_equal(joined[name], w, err_msg=name)
+
+
+def test_a_recurrence_without_state_inputs_is_carried():
+    proto = model([lstm()], {"X": X}, "Y H C", W)
+    graph = lowered(proto).graph
+    assert (graph.streamable, graph.symbols) == (True, {"time": "TIME", "batch": "BATCH"})
+    assert [s.input for s in graph.states] == [None, None]
+    assert [s.batch_axis for s in graph.states] == [1, 1]
+    same_in_chunks(proto, X=random(6, 2, 3))
+
+
+def test_a_constant_initial_state_is_the_first_value():
+    first = random(1, 1, H, seed=9)
+    proto = model([lstm("X W R B - k k")], {"X": ["time", 1, 3]}, "Y", W | {"k": first})
+    graph = lowered(proto).graph
+    assert graph.streamable
+    assert (graph.states[0].initial.data == first).all()
+    same_in_chunks(proto, X=random(6, 1, 3))
+
+
+def test_zeros_of_any_form_are_no_initial_state():
+    nodes = [
+        node("Shape", "X", "s"),
+        node("Gather", "s one", "n"),
+        node("Unsqueeze", "n zero", "n1"),
+        node("Concat", "d n1 h", "dims", axis=0),
+        node("ConstantOfShape", "dims", "z"),
+        lstm("X W R B - z z"),
+    ]
+    proto = model(nodes, {"X": X}, "Y", W | {"one": A(1), "zero": A([0]), "d": A([1]), "h": A([H])})
+    graph = lowered(proto).graph
+    assert kinds(graph) == "recurrent"
+    assert graph.streamable
+
+
+def test_pairs_of_inputs_and_outputs_are_tied():
+    proto = model([lstm("X W R B - h c")], {"X": X, "h": [1, "batch", H], "c": [1, "batch", H]}, "Y H C", W)
+    graph = lowered(proto).graph
+    assert [(p.name, p.state) for p in graph.inputs] == [("X", None), ("h", 0), ("c", 1)]
+    assert [(p.name, p.state) for p in graph.outputs] == [("Y", None), ("H", 0), ("C", 1)]
+    same_in_chunks(proto, X=random(6, 2, 3), h=random(1, 2, H), c=random(1, 2, H, seed=4))
+    kept = lowered(proto, states="keep").graph
+    assert kept.streamable
+    assert not kept.states
+
+
+def stacked_layers(outputs="Y S"):
+    """Two LSTMs whose h and c stand in one tensor [1, 2, H, 2], as DTLN has them."""
+    nodes, made = [], {}
+    for layer, state in [(0, 0), (0, 1), (1, 0), (1, 1)]:
+        key = f"{layer}{state}"
+        made |= {f"s{key}": A([0, layer, 0, state]), f"e{key}": A([1 << 40, layer + 1, 1 << 40, state + 1])}
+        nodes.append(node("Slice", f"S0 s{key} e{key}", f"part{key}"))
+        nodes.append(node("Squeeze", f"part{key} axes", f"flat{key}"))
+        nodes.append(node("Unsqueeze", f"flat{key} first", f"init{key}"))
+    second = {"W2": random(1, 4 * H, H, seed=6), "R2": random(1, 4 * H, H, seed=7)}
+    nodes += [lstm("X W R B - init00 init01", "Y0 H00 H01", "one"), node("Squeeze", "Y0 second", "X1")]
+    nodes += [lstm("X1 W2 R2 - - init10 init11", "Y1 H10 H11", "two"), node("Squeeze", "Y1 second", "Y")]
+    for state in "01":
+        for layer in "01":
+            nodes.append(node("Squeeze", f"H{layer}{state} first", f"q{layer}{state}"))
+            nodes.append(node("Unsqueeze", f"q{layer}{state} second", f"u{layer}{state}"))
+        nodes.append(node("Concat", f"u0{state} u1{state}", f"cat{state}", axis=1))
+        nodes.append(node("Unsqueeze", f"cat{state} last", f"w{state}"))
+    nodes.append(node("Concat", "w0 w1", "S", axis=-1))
+    made |= {"axes": A([1, 3]), "first": A([0]), "second": A([1]), "last": A([-1])}
+    return model(nodes, {"X": [1, 1, 3], "S0": [1, 2, H, 2]}, outputs, W | second | made)
+
+
+def test_layers_stacked_in_one_tensor_are_one_state():
+    graph = lowered(stacked_layers()).graph
+    assert kinds(graph) == "recurrent recurrent"  # no copy is left
+    assert graph.streamable
+    assert graph.symbol_of("TIME") is None  # declared as one step beside tied state: a frame model
+    (state,) = graph.states
+    assert state.input == 1
+    assert state.ties[0][1] is graph.outputs[1].tensor
+
+
+def test_stacked_state_without_an_output_is_renewed_part_by_part():
+    graph = lowered(stacked_layers("Y")).graph
+    (state,) = graph.states
+    assert len(state.ties) == 4
+    feeds = {"X": random(1, 1, 3), "S0": random(1, 2, H, 2)}
+    shown, hidden = Run(lowered(stacked_layers()).graph), Run(graph)
+    for _ in range(3):
+        a, b = shown(feeds), hidden(feeds)
+        np.testing.assert_array_equal(a["Y"], b["Y"])
+        feeds = {"X": feeds["X"]}
+
+
+def test_a_mapping_is_complete_and_checked():
+    dims = {"X": X, "h": [1, "batch", H], "c": [1, "batch", H]}
+    proto = model([lstm("X W R B - h c")], dims, "Y H C", W)
+    graph = lowered(proto, states={"h": "H"}).graph
+    assert len(graph.states) == 1
+    for bad in ({"h": "Y"}, {"x": "H"}, {"h": "nothing"}):
+        with pytest.raises(ConversionError, match="states:"):
+            lowered(proto, states=bad)
+    with pytest.raises(ConversionError, match="'auto', 'keep'"):
+        lowered(proto, states="some")
+
+
+@pytest.mark.parametrize(("names", "tied"), [(("h0", "hn"), True), (("state", "stateN"), True), (("x", "y"), False)])
+def test_cells_written_out_are_tied_by_name_in_frame_models(names, tied):
+    given, shown = names
+    nodes = [
+        node("MatMul", "f w", "a"),
+        node("MatMul", f"{given} r", "b"),
+        node("Add", "a b", "s"),
+        node("Tanh", "s", shown),
+    ]
+    nodes.append(node("MatMul", f"{shown} w", "out"))
+    proto = model(nodes, {"f": [1, H], given: [1, H]}, f"out {shown}", {"w": random(H, H), "r": random(H, H, seed=1)})
+    graph = lowered(proto).graph
+    assert graph.streamable
+    assert len(graph.states) == tied
+
+
+REASONS = [
+    ("backwards", [lstm(direction="reverse")], "Y", "'cell' runs backwards"),
+    ("both", [node("GRU", "X W2 R2", "Y", name="cell", direction="bidirectional")], "Y", "'cell' also runs backwards"),
+    ("softmax", [lstm(), node("Softmax", "Y", "Z", name="over", axis=0)], "Z", "'over' normalises over the steps"),
+    ("first", [lstm(), node("Gather", "Y zero", "Z", name="pick")], "Z", "'pick' takes other steps"),
+    ("shift", [lstm(), node("Slice", "Y one big zeros", "Z", name="cut")], "Z", "'cut' takes some steps"),
+    ("flip", [lstm(), node("Slice", "Y minus small zeros minus", "Z", name="flip")], "Z", "'flip' turns the sequence"),
+    ("concat", [lstm(), node("Concat", "Y Y", "Z", name="twice", axis=0)], "Z", "'twice' joins along the steps"),
+    (
+        "late",
+        [lstm(), node("Gather", "Y last", "l"), node("Add", "Y l", "Z", name="mix")],
+        "Z",
+        "'mix' uses at each step",
+    ),
+    (
+        "state",
+        [node("Tanh", "h", "t"), lstm("X W R B - t t")],
+        "Y",
+        "'cell' starts from a state that the graph computes",
+    ),
+]
+
+
+@pytest.mark.parametrize(("nodes", "outputs", "reason"), [r[1:] for r in REASONS], ids=[r[0] for r in REASONS])
+def test_what_looks_at_the_future_is_named(nodes, outputs, reason):
+    constants = {"zero": A(0), "zeros": A([0]), "one": A([1]), "big": A([1 << 40]), "last": A([-1]), "minus": A([-1])}
+    constants |= {"small": A([-(1 << 40)]), "W2": random(2, 3 * H, 3), "R2": random(2, 3 * H, H)}
+    inputs = {"X": X} | ({"h": [1, "batch", H]} if any("h" in n.input for n in nodes) else {})
+    graph = lowered(model(nodes, inputs, outputs, W | constants)).graph
+    assert not graph.streamable
+    assert reason in graph.reason
+    assert not [s for s in graph.states if s.input is None]
+
+
+CAUSAL = {
+    "last step": [lstm(), node("Gather", "Y last", "l", axis=0), node("Softmax", "l", "Z")],
+    "merged rows": [lstm(), node("Reshape", "Y flat", "f"), node("MatMul", "f m", "d"), node("Reshape", "d back", "Z")],
+    "batch first": [
+        lstm(),
+        node("Squeeze", "Y one", "s"),
+        node("Transpose", "s", "t", perm=[1, 0, 2]),
+        node("Relu", "t", "Z"),
+    ],
+    "residual": [node("MatMul", "X k", "p"), lstm(), node("Squeeze", "Y one", "s"), node("Add", "s p", "Z")],
+}
+
+
+@pytest.mark.parametrize("nodes", CAUSAL.values(), ids=CAUSAL)
+def test_causal_graphs_give_the_same_in_chunks(nodes):
+    constants = W | {"last": A([-1]), "one": A([1]), "flat": A([-1, H]), "m": random(H, 4), "k": random(3, H)}
+    nodes = [
+        node("Shape", "X", "dims"),
+        node("Slice", "dims zeros two", "tb"),
+        node("Concat", "tb four", "back", axis=0),
+        *nodes,
+    ]
+    constants |= {"zeros": A([0]), "two": A([2]), "four": A([4])}
+    proto = model(nodes, {"X": X}, "Z", constants)
+    assert lowered(proto).graph.streamable
+    same_in_chunks(proto, X=random(6, 2, 3))
+
+
+def test_static_time_and_batch_become_symbols():
+    nodes = [lstm("X W R B - z z"), node("Transpose", "Y", "t", perm=[0, 2, 1, 3]), node("Reshape", "t dims", "Z")]
+    proto = model(nodes, {"X": [6, 2, 3]}, "Z", W | {"z": np.zeros((1, 2, H), np.float32), "dims": A([6, 2, H])})
+    graph = lowered(proto).graph
+    assert str(graph.outputs[0].tensor.dims) == "(time, batch, 5)"
+    assert kinds(graph) == "recurrent"
+    same_in_chunks(proto, X=random(6, 2, 3))
+
+
+def test_static_time_that_the_graph_insists_on_stays():
+    nodes = [lstm(), node("Slice", "Y two four zero", "Z", name="window")]
+    proto = model(nodes, {"X": [6, 2, 3]}, "Z", W | {"two": A([2]), "four": A([4]), "zero": A([0])})
+    graph = lowered(proto).graph
+    assert graph.symbol_of("TIME") is None
+    assert not graph.streamable
+    assert "6 steps" in graph.reason
+    assert graph.inputs[0].tensor.dims[0] == 6
+
+
+def test_a_recurrence_across_another_axis_starts_afresh():
+    nodes = [
+        node("Transpose", "F", "bands", perm=[1, 0, 2]),  # frequency first: the steps are the rows
+        node("GRU", "bands W R", "Y", name="across", hidden_size=H),
+        node("Squeeze", "Y one", "s"),
+        node("ReduceSum", "k", "sum", keepdims=0),
+        node("Gather", "s lastband", "v", axis=0),
+        node("Unsqueeze", "v one", "X2"),
+        node("GRU", "X2 W2 R", "Z", name="along", hidden_size=H),
+    ]
+    constants = G | {"one": A([1]), "lastband": A(-1), "k": A([1.0], np.float32), "W2": random(1, 3 * H, H, seed=8)}
+    graph = lowered(model(nodes, {"F": ["time", 7, 3]}, "Z", constants)).graph
+    assert graph.streamable
+    assert len(graph.states) == 1
+    assert "along" in graph.states[0].why
+    same_in_chunks(model(nodes, {"F": ["time", 7, 3]}, "Z", constants), F=random(6, 7, 3))
+
+
+def test_gather_by_token_keeps_the_time_axis():
+    nodes = [node("Gather", "table tokens", "e"), node("Transpose", "e", "X", perm=[1, 0, 2]), lstm("X W R B", "Y")]
+    proto = model(nodes, {"tokens": (INT64, ["batch", "time"])}, "Y", W | {"table": random(11, 3)})
+    graph = lowered(proto).graph
+    assert graph.streamable
+    assert (graph.inputs[0].time_axis, graph.inputs[0].batch_axis) == (1, 0)
+    whole, joined = in_chunks(proto, axis=1, tokens=np.arange(12).reshape(2, 6) % 11)
+    np.testing.assert_array_equal(whole["Y"], joined["Y"])
