@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 import tinyrnn
@@ -84,6 +85,93 @@ def recurrent(
         names.pop()
     node = helper.make_node(cell, names, [o.name for o in outs], name="layer", hidden_size=hidden, direction=direction, **attributes)
     return model([node], ins, outs, w, opset)
+
+
+class Stack:
+    """A graph under construction: layers that are pointwise or causal over time, x [time, batch, features] -> y."""
+
+    FUNCTIONS = ["Tanh", "Sigmoid", "Relu", "Elu", "Softsign", "Softplus", "Abs", "Neg", "Exp", "HardSigmoid", "Erf", "Sin"]
+
+    def __init__(self, features: int, seed: int) -> None:
+        self.inputs = self.features = features
+        self.rng = np.random.default_rng(seed)
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: dict[str, np.ndarray] = {}
+        self.last = "x"
+
+    def constant(self, array: np.ndarray) -> str:
+        name = f"c{len(self.constants)}"
+        self.constants[name] = array
+        return name
+
+    def uniform(self, *shape: int) -> str:
+        return self.constant(self.rng.uniform(-0.5, 0.5, shape).astype(np.float32))
+
+    def add(self, op: str, inputs: list[str], outputs: int = 1, **attributes: Any) -> list[str]:
+        names = [f"t{len(self.nodes)}_{i}" for i in range(outputs)]
+        self.nodes.append(helper.make_node(op, inputs, names, name=f"n{len(self.nodes)}", **attributes))
+        self.last = names[0]
+        return names
+
+    def dense(self, draw: Any) -> None:
+        size = draw(st.sampled_from([1, 5, 16, 33]))
+        self.add("MatMul", [self.last, self.uniform(self.features, size)])
+        if draw(st.booleans()):
+            self.add("Add", [self.last, self.uniform(size)])
+        self.features = size
+
+    def activation(self, draw: Any) -> None:
+        self.add(draw(st.sampled_from(self.FUNCTIONS)), [self.last])
+
+    def arithmetic(self, draw: Any) -> None:
+        shape = draw(st.sampled_from([(), (1,), (self.features,), (1, 1, self.features)]))
+        sides = [self.last, self.uniform(*shape)]
+        self.add(draw(st.sampled_from(["Add", "Sub", "Mul", "Max", "Min"])), sides[:: draw(st.sampled_from([1, -1]))])
+
+    def residual(self, draw: Any) -> None:
+        before = self.last
+        self.activation(draw)
+        self.add(draw(st.sampled_from(["Add", "Mul", "Sub"])), [before, self.last])
+
+    def softmax(self, draw: Any) -> None:
+        self.add(draw(st.sampled_from(["Softmax", "LogSoftmax"])), [self.last], axis=-1)
+
+    def split(self, draw: Any) -> None:
+        if self.features < 2:
+            return
+        first = draw(st.integers(1, self.features - 1))
+        parts = self.constant(np.array([first, self.features - first], np.int64))
+        names = self.add("Split", [self.last, parts], 2, axis=2)
+        self.add("Concat", names[::-1], axis=-1)
+
+    def slice(self, draw: Any) -> None:
+        start, step = draw(st.integers(0, self.features - 1)), draw(st.sampled_from([1, 2]))
+        bounds = [np.array([v], np.int64) for v in (start, self.features, 2, step)]
+        self.add("Slice", [self.last, *map(self.constant, bounds)])
+        self.features = len(range(start, self.features, step))
+
+    def transpose(self, draw: Any) -> None:
+        self.add("Transpose", [self.last], perm=[1, 2, 0])
+        self.activation(draw)
+        self.add("Transpose", [self.last], perm=[2, 0, 1])
+
+    def recurrence(self, draw: Any) -> None:
+        cell, hidden = draw(st.sampled_from(sorted(GATES))), draw(st.sampled_from([1, 7, 16, 20]))
+        w = weights(cell, hidden, self.features, seed=int(self.rng.integers(99)))
+        options = {"linear_before_reset": draw(st.integers(0, 1))} if cell == "GRU" else {}
+        self.add(cell, [self.last, *(self.constant(w[k]) for k in "WRB")], hidden_size=hidden, **options)
+        self.add("Squeeze", [self.last, self.constant(np.array([1], np.int64))])
+        self.features = hidden
+
+    LAYERS = (dense, activation, arithmetic, residual, softmax, split, slice, transpose, recurrence)
+
+    def finish(self) -> tuple[onnx.ModelProto, int]:
+        """(the model, the features of its input)"""
+        self.add("Identity", [self.last])
+        self.nodes[-1].output[0] = "y"
+        x = value("x", ["time", "batch", self.inputs])
+        y = value("y", ["time", "batch", self.features])
+        return model(self.nodes, [x], [y], self.constants), self.inputs
 
 
 def load(proto: onnx.ModelProto, **options: Any) -> tinyrnn.Model:

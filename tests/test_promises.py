@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from models import load, recurrent
+from models import Stack, load, recurrent
 
 import tinyrnn
+from tinyrnn.converters import references
 
 CELLS = ["RNN", "LSTM", "GRU"]
 HIDDEN = st.sampled_from([1, 2, 7, 8, 15, 16, 17, 31, 33, 48, 64, 100])
@@ -148,8 +149,6 @@ def test_what_looks_at_the_future_is_not_streamable():
 @pytest.mark.parametrize("hidden", [1, 16, 100, 256, 512])
 def test_accuracy_beside_float64(cell, bound, hidden):
     """Promise 4: weights uniform in 1/sqrt(hidden), input N(0, 1), 100 steps."""
-    from tinyrnn.converters import references
-
     for options in [{"linear_before_reset": 0}, {"linear_before_reset": 1}] if cell == "GRU" else [{}]:
         proto = recurrent(cell, hidden, min(hidden, 40), seed=hidden, **options)
         x = sample(min(hidden, 40), 1, 100, 0, 5)
@@ -164,3 +163,35 @@ def test_denormals_cost_nothing_and_the_mode_is_put_back():
     tiny = np.full((3, 1, 8), 1e-41, np.float32)
     assert model.run({"X": tiny})["Y"].tobytes() == model.run({"X": np.zeros_like(tiny)})["Y"].tobytes()
     assert (tiny * np.float32(1)).any(), "the caller's arithmetic still has denormals"
+
+
+@st.composite
+def stacks(draw):
+    """A graph x [time, batch, features] -> y of random layers that are pointwise or causal over time."""
+    stack = Stack(draw(st.sampled_from([1, 3, 8, 17])), draw(st.integers(0, 2**16)))
+    for layer in draw(st.lists(st.sampled_from(Stack.LAYERS), min_size=1, max_size=6)):
+        layer(stack, draw)
+    return stack.finish()
+
+
+@settings(max_examples=120, deadline=None, print_blob=True)
+@given(stacks(), st.integers(1, 3), st.integers(1, 40), st.integers(0, 99))
+def test_graphs_give_one_answer(stack, batch, steps, seed):
+    """Whole, steps, rows of the batch and instruction sets: the same bytes, near the float64 reference."""
+    proto, features = stack
+    x = sample(features, batch, steps, 0, seed)
+    model = load(proto)
+    whole = model.run(x)
+    want = references.run(proto, {"x": x})["y"]
+    assert np.abs(whole - want).max() <= 2e-5 * max(1.0, np.abs(want).max())
+    stream = model.stream(batch)
+    stepped = np.stack([stream.step(x[t]) for t in range(steps)])
+    assert stepped.tobytes() == whole.tobytes()
+    stream.reset()
+    assert stream.run(x).tobytes() == whole.tobytes()
+    for row in range(batch):
+        assert model.run(np.ascontiguousarray(x[:, row : row + 1])).tobytes() == whole[:, row : row + 1].tobytes()
+    for name in available():
+        with isa(name):
+            other = load(proto)
+        assert other.run(x).tobytes() == whole.tobytes(), name
