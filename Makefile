@@ -28,7 +28,7 @@ test-c:
 	CC="$(CC)" tools/test_kernels.sh $(BUILD)/kernels
 
 wheel: $(VENV)/.dev
-	$(BIN)/python -m build --wheel --outdir dist .
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
