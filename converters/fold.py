@@ -130,13 +130,13 @@ def listed(result: object) -> list[np.ndarray]:
 def _sizes(node: OnnxNode, operands: list[Value | None]) -> list[Value | None] | None:
     """Integer arithmetic on symbolic sizes; None where the operator or the types are not made for that."""
     function = registry.SYMBOLIC.get((node.domain, node.op))
-    if function is None or any(v is not None and not (v.sym is not None or v.is_full) for v in operands):
+    if function is None or any(v is not None and not (v.is_full or v.sizes() is not None) for v in operands):
         return None
     arrays = []
     for v in operands:
         if v is not None and v.const is not None and v.const.dtype.kind not in "iub":
             return None
-        arrays.append(None if v is None else v.sym if v.sym is not None else objects(v.const))
+        arrays.append(None if v is None else objects(v.const) if v.sym is None else v.sizes())
     result = function(node, *arrays)
     if result is None:
         return None

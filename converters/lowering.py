@@ -70,8 +70,9 @@ class Context:
     def integers(self, v: Value | None, what: str) -> list[Size]:
         """The elements of an integer tensor that must be known when converting."""
         if v is not None and v.dtype in ("I64", "I32") and v.rank <= 1:
-            if v.sym is not None:
-                return list(v.sym.flat)
+            sizes = v.sizes()
+            if sizes is not None:
+                return list(sizes.flat)
             if v.const is not None:
                 return [int(x) for x in v.array().flat]
         raise NodeError(f"{what} is not known when converting (it depends on data): bind the input that it comes from")
@@ -141,8 +142,6 @@ class Context:
 
     def expand(self, v: Value, dims: tuple[Size, ...]) -> Value:
         """Broadcast v to dims."""
-        if v.sym is not None and not all(isinstance(d, int) for d in dims):
-            raise NodeError(f"repeats a size {show(dims)} times, which is not supported")
         result = values.expand(v, dims)
         if self.sizes.time and result.time is None and self.steps in dims and not self._is_lost(v):
             if v.late:

@@ -23,8 +23,8 @@ Time = tuple[int, Size]
 class Value:
     """A tensor of the ONNX graph.
 
-    Exactly one of `const` (an array of the same rank, each axis as long as dims says or 1, then broadcast), `sym` (an
-    object array of ints and Dims) and `tensor` (with offset and strides, in its elements) is set.
+    Exactly one of `const` (an array of the same rank, each axis as long as dims says or 1, then broadcast), `sym` (the
+    same of ints and Dims) and `tensor` (with offset and strides, in its elements) is set.
     """
 
     dtype: str
@@ -46,6 +46,12 @@ class Value:
     def is_full(self) -> bool:
         """A constant whose every element is stored, none broadcast."""
         return self.const is not None and self.const.shape == self.dims
+
+    def sizes(self) -> np.ndarray | None:
+        """The symbolic integers, all of them; None where how many they are is symbolic itself."""
+        if self.sym is None or not all(isinstance(d, int) for d in self.dims):
+            return None
+        return np.broadcast_to(self.sym, self.dims)  # type: ignore[arg-type]
 
     def array(self) -> np.ndarray:
         """The elements of a constant, all of them (without memory for broadcast ones)."""
@@ -104,7 +110,7 @@ def _keep_or_insert(v: Value, source: list[int]) -> Value:
         shape = tuple(1 if s < 0 else v.const.shape[s] for s in source)
         v = replace(v, const=v.const.reshape(shape))
     elif v.sym is not None:
-        return replace(v, dims=dims, sym=v.sym.reshape(dims))
+        return replace(v, dims=dims, sym=v.sym.reshape([1 if s < 0 else v.sym.shape[s] for s in source]))
     else:
         v = replace(v, strides=tuple(0 if s < 0 else v.strides[s] for s in source))
     time = (source.index(v.time[0]), v.time[1]) if v.time and v.time[0] in source else None
@@ -114,9 +120,10 @@ def _keep_or_insert(v: Value, source: list[int]) -> Value:
 def slice_axis(v: Value, axis: int, start: Size, length: Size, step: int = 1) -> Value:
     """`length` elements of an axis from `start` on, every `step`-th. The caller settles the time axis."""
     dims = (*v.dims[:axis], length, *v.dims[axis + 1 :])
+    stored = v.const if v.const is not None else v.sym
+    if stored is not None and stored.shape[axis] == 1 and v.dims[axis] != 1:
+        return replace(v, dims=dims)
     if v.const is not None:
-        if v.const.shape[axis] == 1 and v.dims[axis] != 1:
-            return replace(v, dims=dims)
         const = _take(v.const, axis, start, length, step)
         return replace(v, dims=dims, const=const)
     if v.sym is not None:
@@ -141,10 +148,8 @@ def expand(v: Value, dims: tuple[Size, ...]) -> Value:
     new = len(dims) - v.rank
     if new:
         v = insert_axes(v, list(range(new)))
-    if v.const is not None:
+    if v.const is not None or v.sym is not None:
         return replace(v, dims=dims)
-    if v.sym is not None:
-        return replace(v, dims=dims, sym=np.broadcast_to(v.sym, dims))  # type: ignore[arg-type]
     strides = tuple(0 if a == 1 and b != 1 else s for a, b, s in zip(v.dims, dims, v.strides, strict=True))
     return replace(v, dims=dims, strides=strides)
 
@@ -152,7 +157,10 @@ def expand(v: Value, dims: tuple[Size, ...]) -> Value:
 def reshape(v: Value, dims: tuple[Size, ...], time: Time | None) -> Value | None:
     """Seen in another shape of equal size; None where strides cannot say it, so that elements have to move."""
     if v.sym is not None:
-        return replace(v, dims=dims, sym=v.sym.reshape(dims))
+        sizes = v.sizes()
+        if v.sym.size == 1:
+            return replace(v, dims=dims, sym=v.sym.reshape((1,) * len(dims)))
+        return None if sizes is None else replace(v, dims=dims, sym=sizes.reshape(dims))
     if v.const is not None:
         if v.const.size == 1:
             return replace(v, dims=dims, const=v.const.reshape((1,) * len(dims)), time=time)

@@ -112,7 +112,7 @@ def _times(v: Value, factor: float) -> Value:
         return replace(v, const=(v.const.astype(np.float64) * factor).astype(np.float32))
 
 
-@lowering("Gemm", inputs=(2, 3), attributes="alpha beta transA transB broadcast")
+@lowering("Gemm", inputs=(2, 3), attributes="alpha beta transA transB")
 def lower_gemm(ctx: Context, node: OnnxNode, a: Value, b: Value, c: Value | None) -> Value:
     """alpha * A B + beta * C; constant factors go into the constants."""
     _check_types(a, b, c)

@@ -177,7 +177,8 @@ def lower_unary(ctx: Context, node: OnnxNode, x: Value) -> Value:
     return arithmetic(ctx, _UNARY[node.op], x)
 
 
-@lowering(*_PARAMETRIC, inputs=1, attributes="alpha beta")
+@lowering("HardSigmoid", inputs=1, attributes="alpha beta")
+@lowering("LeakyRelu", "ThresholdedRelu", "Elu", inputs=1, attributes="alpha")
 def lower_parametric(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """f(x) with alpha and beta."""
     if x.dtype not in FLOATS:

@@ -24,7 +24,7 @@ def lower(ctx: Context, node: OnnxNode, x: Value, indices: Value) -> Value:
     if indices.dtype not in ("I64", "I32"):
         raise NodeError(f"its indices are {indices.dtype}, not int64 or int32")
     axis = ctx.axis(ctx.attribute("axis", 0), x.rank)
-    known = indices.sym if indices.sym is not None else indices.const if indices.is_full else None
+    known = indices.sizes() if indices.sym is not None else indices.const if indices.is_full else None
     if known is not None and known.size == 1:
         index = known.reshape(-1)[0]
         return _one(ctx, x, axis, index if isinstance(index, dm.Dim) else int(index), indices.rank)

@@ -424,3 +424,22 @@ def test_the_frontend_takes_bytes_and_protos_alike():
     proto = model([node("Tanh", "x", "y")], {"x": ["n"]}, "y")
     assert kinds(lowered(proto.SerializeToString()).graph) == kinds(lowered(proto).graph)
     assert isinstance(proto, onnx.ModelProto)
+
+
+@pytest.mark.parametrize("axes", [(0, 1), (1, 0)])
+def test_sequences_that_are_turned_round_whole(axes):
+    time, batch = axes
+    nodes = [
+        node("Shape", "x", "s"),
+        node("Gather", "s t", "n"),
+        node("Gather", "s b", "rows"),
+        node("Expand", "n rows", "l"),
+    ]
+    nodes.append(node("ReverseSequence", "x l", "y", time_axis=time, batch_axis=batch))
+    dims = ["time", "batch", 2] if time == 0 else ["batch", "time", 2]
+    proto = model(nodes, {"x": dims}, "y", {"t": A([time]), "b": A([batch])})
+    assert kinds(lowered(proto).graph) == "copy"
+    check(proto, x=random(4, 3, 2))
+    at_run_time = model(nodes[-1:], {"x": dims, "l": (INT64, ["batch"])}, "y")
+    with pytest.raises(ConversionError, match="sequence_lens"):
+        lowered(at_run_time)
