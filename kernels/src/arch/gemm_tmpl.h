@@ -1,107 +1,152 @@
 // SPDX-License-Identifier: Apache-2.0
 // f32_gemm: tiles of `rows` x `vectors` accumulators, each one ascending chain over k, so that no choice of tile changes
-// a byte. The helpers are inlined with constant rows and vectors, which keeps the accumulators in registers.
+// a byte. The tile's body is inlined with constant sizes, which keeps the accumulators in registers.
 
-enum { GEMM_VECTORS = 8 };  // of the widest tile
+enum { GEMM_VECTORS = 8, GEMM_FLOATS = 96 };  // of the widest panel; in any tile
 
 // What a tile needs beside its size: every pointer at the tile's first element.
 typedef struct gemm_tile {
     size_t k;            // length of the chains
     const float *x;      // [rows, k], rows x_stride apart
     size_t x_stride;
-    const float *w;      // [k, 8 * vectors], rows w_stride apart
+    const float *w;      // [k, width], rows w_stride apart
     size_t w_stride;
-    const float *init;   // [rows, columns], rows init_stride apart, or NULL
+    size_t w_panel;      // from a panel to the next, where a tile has two
+    const float *init;   // [rows, width], rows init_stride apart
     size_t init_stride;
-    float *y;            // [rows, columns], rows y_stride apart
+    float *y;            // [rows, width], rows y_stride apart
     size_t y_stride;
-    size_t columns;      // wanted, <= 8 * vectors
 } gemm_tile;
 
-// Columns of vector j that are wanted: 0 to 8.
-TRN_INLINE size_t gemm_lanes(size_t columns, int j) {
-    size_t before = (size_t)j * VF_LANES;
-    return columns <= before ? 0 : columns - before < VF_LANES ? columns - before : VF_LANES;
-}
+typedef void gemm_function(const gemm_tile *t);
 
-TRN_INLINE void gemm_run(const gemm_tile *t, const int rows, const int vectors) {
-    vf sum[VF_TILE_ROWS][GEMM_VECTORS];
-    const int whole = t->columns == (size_t)vectors * VF_LANES;
+// panels: 1 or 2 neighbours; vectors: of a row of one of them.
+TRN_INLINE void gemm_run(const gemm_tile *t, const int rows, const int panels, const int vectors) {
+    vf sum[VF_TILE_ROWS][2][GEMM_VECTORS];
+    const float *x = t->x, *w = t->w, *init = t->init;
+    const size_t width = (size_t)vectors * VF_LANES, x_stride = t->x_stride, w_stride = t->w_stride, w_panel = t->w_panel;
     TRN_UNROLL for (int i = 0; i < rows; i++)
-        TRN_UNROLL for (int j = 0; j < vectors; j++) {
-            const float *from = t->init + (size_t)i * t->init_stride + (size_t)j * VF_LANES;
-            if (!t->init) sum[i][j] = vf_zero();
-            else if (whole) sum[i][j] = vf_load(from);
-            else sum[i][j] = vf_load_n(from, gemm_lanes(t->columns, j));
-        }
-    const float *x = t->x, *w = t->w;
-    for (size_t k = 0; k < t->k; k++, w += t->w_stride) {
-        vf row[GEMM_VECTORS];
-        TRN_UNROLL for (int j = 0; j < vectors; j++) row[j] = vf_load(w + (size_t)j * VF_LANES);
-        TRN_UNROLL for (int i = 0; i < rows; i++) {
-            vf value = vf_set1(x[(size_t)i * t->x_stride + k]);
-            TRN_UNROLL for (int j = 0; j < vectors; j++) sum[i][j] = vf_fma(value, row[j], sum[i][j]);
+        TRN_UNROLL for (int p = 0; p < panels; p++)
+            TRN_UNROLL for (int j = 0; j < vectors; j++)
+                sum[i][p][j] = vf_load(init + (size_t)i * t->init_stride + (size_t)p * width + (size_t)j * VF_LANES);
+    for (size_t k = 0, count = t->k; k < count; k++, w += w_stride) {
+        // What a step of k reads once, x or w, stays in registers for the other: the one of which there is less.
+        if (rows <= panels * vectors) {
+            vf value[VF_TILE_ROWS];
+            TRN_UNROLL for (int i = 0; i < rows; i++) value[i] = vf_set1(x[(size_t)i * x_stride + k]);
+            TRN_UNROLL for (int p = 0; p < panels; p++)
+                TRN_UNROLL for (int j = 0; j < vectors; j++) {
+                    vf weights = vf_load(w + (size_t)p * w_panel + (size_t)j * VF_LANES);
+                    TRN_UNROLL for (int i = 0; i < rows; i++) sum[i][p][j] = vf_fma(value[i], weights, sum[i][p][j]);
+                }
+        } else {
+            vf weights[GEMM_VECTORS];
+            TRN_UNROLL for (int j = 0; j < vectors; j++) weights[j] = vf_load(w + (size_t)j * VF_LANES);
+            TRN_UNROLL for (int i = 0; i < rows; i++) {
+                vf value = vf_set1(x[(size_t)i * x_stride + k]);
+                TRN_UNROLL for (int j = 0; j < vectors; j++) sum[i][0][j] = vf_fma(value, weights[j], sum[i][0][j]);
+            }
         }
     }
+    float *y = t->y;
+    const size_t y_stride = t->y_stride;
     TRN_UNROLL for (int i = 0; i < rows; i++)
-        TRN_UNROLL for (int j = 0; j < vectors; j++) {
-            float *to = t->y + (size_t)i * t->y_stride + (size_t)j * VF_LANES;
-            if (whole) vf_store(to, sum[i][j]);
-            else vf_store_n(to, sum[i][j], gemm_lanes(t->columns, j));
-        }
+        TRN_UNROLL for (int p = 0; p < panels; p++)
+            TRN_UNROLL for (int j = 0; j < vectors; j++)
+                vf_store(y + (size_t)i * y_stride + (size_t)p * width + (size_t)j * VF_LANES, sum[i][p][j]);
 }
 
-// A whole panel for one row: its weights are read in memory order.
-static void gemm_row(const gemm_tile *t, size_t width) {
-    switch (width / 16) {
-    case 1: gemm_run(t, 1, 2); break;
-    case 2: gemm_run(t, 1, 4); break;
-    case 3: gemm_run(t, 1, 6); break;
-    default: gemm_run(t, 1, 8); break;
-    }
+// Each size in a function of its own: together, they spoil each other's registers and alignment.
+#define GEMM_TILE(name, rows, panels, vectors) \
+    static TRN_NOINLINE void name(const gemm_tile *t) { gemm_run(t, rows, panels, vectors); }
+
+GEMM_TILE(gemm_1x2, 1, 1, 2)
+#if VF_TILE_ROWS > 1
+GEMM_TILE(gemm_1x4, 1, 1, 4)
+GEMM_TILE(gemm_1x6, 1, 1, 6)
+GEMM_TILE(gemm_1x8, 1, 1, 8)
+GEMM_TILE(gemm_1x4_two, 1, 2, 4)
+GEMM_TILE(gemm_1x6_two, 1, 2, 6)
+GEMM_TILE(gemm_2x2, 2, 1, 2)
+GEMM_TILE(gemm_2x4, 2, 1, 4)
+GEMM_TILE(gemm_3x2, 3, 1, 2)
+GEMM_TILE(gemm_3x4, 3, 1, 4)
+GEMM_TILE(gemm_4x2, 4, 1, 2)
+GEMM_TILE(gemm_5x2, 5, 1, 2)
+GEMM_TILE(gemm_6x2, 6, 1, 2)
+
+// By rows and width / 16.
+static gemm_function *const gemm_tiles[7][5] = {
+    [1] = {NULL, gemm_1x2, gemm_1x4, gemm_1x6, gemm_1x8},
+    [2] = {NULL, gemm_2x2, gemm_2x4},
+    [3] = {NULL, gemm_3x2, gemm_3x4},
+    [4] = {NULL, gemm_4x2},
+    [5] = {NULL, gemm_5x2},
+    [6] = {NULL, gemm_6x2},
+};
+#else
+static gemm_function *const gemm_tiles[2][5] = {[1] = {NULL, gemm_1x2}};
+#endif
+
+// A tile of which only so many columns exist in init and y: it works on a copy.
+static void gemm_part(const gemm_tile *whole, gemm_function *run, size_t rows, size_t width, size_t columns) {
+    float copy[GEMM_FLOATS];
+    gemm_tile t = *whole;
+    memset(copy, 0, sizeof copy);
+    for (size_t i = 0; i < rows; i++) memcpy(copy + i * width, t.init + i * t.init_stride, columns * sizeof *copy);
+    t.init = t.y = copy, t.init_stride = t.y_stride = width;
+    run(&t);
+    for (size_t i = 0; i < rows; i++) memcpy(whole->y + i * whole->y_stride, copy + i * width, columns * sizeof *copy);
 }
 
-static void gemm_rows(const gemm_tile *t, size_t rows, size_t width) {
-    const int wide = width == 32;
-    switch (rows) {
-    case 2: if (wide) gemm_run(t, 2, 4); else gemm_run(t, 2, 2); break;
-    case 3: if (wide) gemm_run(t, 3, 4); else gemm_run(t, 3, 2); break;
-    case 4: gemm_run(t, 4, 2); break;
-    case 5: gemm_run(t, 5, 2); break;
-    default: gemm_run(t, 6, 2); break;
-    }
-}
-
-// A panel for m >= 2 rows: a few columns at a time stay in the cache while the rows pass by, in blocks of nearly the same
-// size. Two or three rows need 32 columns for enough independent chains.
-static void gemm_panel(const gemm_tile *panel, size_t m, size_t width) {
-    const size_t blocks = (m + VF_TILE_ROWS - 1) / VF_TILE_ROWS;
-    for (size_t column = 0, step; column < panel->columns; column += step) {
+// One panel for several rows: a few columns at a time stay in the cache while the rows pass by, in blocks of nearly the
+// same size. Two or three rows need 32 columns for enough independent chains. init_step: 1, or 0 where init is zeros.
+static void gemm_panel(const gemm_tile *panel, size_t m, size_t width, size_t columns, size_t init_step) {
+    const size_t blocks = (m + VF_TILE_ROWS - 1) / VF_TILE_ROWS, least = m / blocks, larger = m % blocks;
+    for (size_t column = 0, step; column < columns; column += step) {
         gemm_tile t = *panel;
         step = m <= 3 && VF_TILE_ROWS > 1 && width - column >= 32 ? 32 : 16;
-        t.w += column, t.y += column;
-        if (t.init) t.init += column;
-        t.columns = t.columns - column < step ? t.columns - column : step;
+        t.w += column, t.y += column, t.init += column * init_step;
+        const size_t wanted = columns - column < step ? columns - column : step;
         for (size_t block = 0; block < blocks; block++) {
-            size_t rows = m / blocks + (block < m % blocks);
-            if (VF_TILE_ROWS == 1) gemm_run(&t, 1, 2);
-            else gemm_rows(&t, rows, step);
-            t.x += rows * t.x_stride, t.y += rows * t.y_stride;
-            if (t.init) t.init += rows * t.init_stride;
+            const size_t rows = least + (block < larger);
+            gemm_function *run = gemm_tiles[rows][step / 16];
+            if (wanted == step) run(&t);
+            else gemm_part(&t, run, rows, step, wanted);
+            t.x += rows * t.x_stride, t.y += rows * t.y_stride, t.init += rows * t.init_stride;
         }
     }
+}
+
+// The tile for one row over a whole panel, so that weights are read in memory order, or over two narrow ones, because the
+// processor can start more multiply-adds than one has independent chains for; NULL where there is none. left: columns
+// from here to the end, padded.
+static gemm_function *gemm_whole(size_t m, size_t width, size_t left, size_t *columns) {
+    *columns = width;
+#if VF_TILE_ROWS > 1
+    if (m != 1) return NULL;
+    if (left < 2 * width || (width != 32 && width != 48)) return gemm_tiles[1][width / 16];
+    *columns = 2 * width;
+    return width == 32 ? gemm_1x4_two : gemm_1x6_two;
+#else
+    (void)m, (void)left;
+    return NULL;
+#endif
 }
 
 static void TRN_KERNEL(f32_gemm)(size_t m, size_t n, size_t k, const float *x, size_t x_stride, const float *w,
                                  size_t panel, const float *init, size_t init_stride, float *y, size_t y_stride) {
-    gemm_tile t = {k, x, x_stride, w, panel, init, init_stride, y, y_stride, 0};
-    for (size_t column = 0; column < n && m > 0; column += panel) {
-        size_t columns = n - column, width = (columns + 15) / 16 * 16;
-        if (width > panel) columns = width = panel;
-        t.columns = columns, t.w_stride = width;
-        if (m == 1 && VF_TILE_ROWS > 1) gemm_row(&t, width);
-        else gemm_panel(&t, m, width);
-        t.w += k * width, t.y += columns;
-        if (init) t.init += columns;
+    static const float zeros[GEMM_FLOATS];
+    const size_t init_step = init != NULL;
+    gemm_tile t = {k, x, x_stride, w, panel, 0, init ? init : zeros, init ? init_stride : 0, y, y_stride};
+    for (size_t column = 0, padded; column < n && m > 0; column += padded) {
+        const size_t left = (n - column + 15) / 16 * 16, width = left < panel ? left : panel;
+        gemm_function *run = gemm_whole(m, width, left, &padded);
+        const size_t columns = n - column < padded ? n - column : padded;
+        t.w_stride = width, t.w_panel = k * width;
+        if (!run) gemm_panel(&t, m, width, columns, init_step);
+        else if (columns == padded) run(&t);
+        else gemm_part(&t, run, 1, padded, columns);
+        t.w += k * padded, t.y += columns, t.init += columns * init_step;
     }
 }

@@ -35,8 +35,10 @@
 // What a kernel is made of must be inlined in it, and its loops over a few accumulators unrolled away.
 #if defined(__GNUC__)
 #define TRN_INLINE static inline __attribute__((always_inline, unused))
+#define TRN_NOINLINE __attribute__((noinline))
 #else
 #define TRN_INLINE static __forceinline
+#define TRN_NOINLINE __declspec(noinline)
 #endif
 #if defined(__clang__)
 #define TRN_UNROLL _Pragma("clang loop unroll(full)")

@@ -9,7 +9,8 @@
 
 #include "target.h"
 
-enum { VF_LANES = 8, VF_TILE_ROWS = 6 };
+enum { VF_LANES = 8 };
+#define VF_TILE_ROWS 6
 typedef __m256 vf;
 typedef __m256i vi;
 typedef __m256 vm;  // only the sign bit of a lane counts
