@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -54,4 +54,3 @@ class OnnxModel:
     opset: int
     size: int
     sha256: str
-    notes: list[str] = field(default_factory=list)

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import dims as dm
 from .. import packing, values
 from ..dims import Size
 from ..errors import NodeError
@@ -330,6 +329,3 @@ def _follow_time(ctx: Context, c: Cell, x: Value) -> tuple[bool, Any, bool]:
         return False, (2, inner), x.late
     ctx.not_streamable("runs over an axis that holds more than the steps of the sequence")
     return False, None, False
-
-
-__all__ = ["ACTIVATIONS", "GATES", "Cell", "activations", "cell", "dm", "lower"]

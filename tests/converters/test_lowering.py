@@ -443,3 +443,10 @@ def test_sequences_that_are_turned_round_whole(axes):
     at_run_time = model(nodes[-1:], {"x": dims, "l": (INT64, ["batch"])}, "y")
     with pytest.raises(ConversionError, match="sequence_lens"):
         lowered(at_run_time)
+
+
+def test_every_operator_that_is_lowered_has_a_reference():
+    from tinyrnn.converters import registry
+
+    registry.load_all()
+    assert set(registry.LOWERINGS) <= set(registry.REFERENCES)
