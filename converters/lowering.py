@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -220,18 +221,29 @@ class Context:
         dtype = "F32" if v.dtype in FLOATS else v.dtype
         if dtype not in NUMPY_TYPE:
             raise NodeError(f"uses a constant of type {v.dtype}, which is not supported")
-        key = (const.__array_interface__["data"][0], const.shape, const.strides, const.dtype.str, dtype)
-        if key not in self._weights:
+
+        def make() -> Tensor:
             with np.errstate(over="ignore", invalid="ignore"):
                 data = np.ascontiguousarray(const, NUMPY_TYPE[dtype]).reshape(const.shape)
-            self._weights[key] = (const, Tensor("", dtype, data.shape, "WEIGHTS", data=data))
-        tensor = self._weights[key][1]
+            return self.weights(data)
+
+        tensor = self.once(const, dtype, make)
         whole = replace(values.of_tensor(tensor, v.dtype), time=v.time, late=v.late)
         return self._broadcast(whole, v.dims)
 
     @staticmethod
     def _broadcast(v: Value, dims: tuple[Size, ...]) -> Value:
         return v if v.dims == dims else values.expand(v, dims)
+
+    def once(self, source: np.ndarray, purpose: str, make: Callable[[], Tensor]) -> Tensor:
+        """What `make` makes of an array; the same tensor again for the same elements and purpose.
+
+        A cell that is written out step by step uses its weights at each of them.
+        """
+        key = (source.__array_interface__["data"][0], source.shape, source.strides, source.dtype.str, purpose)
+        if key not in self._weights:
+            self._weights[key] = (source, make())  # the array is kept, so that its address stays its own
+        return self._weights[key][1]
 
     def weights(self, data: np.ndarray, packing: str = "NONE", panel_width: int = 0) -> Tensor:
         """A constant tensor as it is to stand in the file."""

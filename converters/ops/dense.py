@@ -29,7 +29,11 @@ def _packed(ctx: Context, b: Value) -> Tensor:
     swapped = values.transpose(b, [*axes, b.rank - 1, b.rank - 2])
     gates = values.insert_axes(swapped, [b.rank - 2])
     if b.const is not None:
-        return ctx.weights(packing.pack_gates(np.asarray(gates.array(), np.float32)), "F32_PANELS", 64)
+
+        def make() -> Tensor:
+            return ctx.weights(packing.pack_gates(np.asarray(gates.array(), np.float32)), "F32_PANELS", 64)
+
+        return ctx.once(b.array(), "dense", make)
     *lead, depth, columns = b.dims
     if not isinstance(columns, int) or not isinstance(depth, int):
         ctx.sizes.bind_hints(ctx.sizes.tried(columns, depth), ctx.where)
