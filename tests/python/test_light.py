@@ -120,7 +120,7 @@ print(took * 1e3, resident() - before)
 def test_cold_start(model):
     fresh(COLD, model, "numpy")
     rows = []
-    while len(rows) < 5 or len(rows) < 40 and min(rows)[0] >= 3.0:  # a busy machine delays some, seldom all
+    while len(rows) < 5 or (len(rows) < 40 and min(rows)[0] >= 3.0):  # a busy machine delays some, seldom all
         rows.append(tuple(map(float, fresh(COLD, model, "numpy").split())))
     milliseconds, kilobytes = min(row[0] for row in rows), statistics.median(row[1] for row in rows)
     weights = os.path.getsize(model) / 1024
