@@ -117,6 +117,8 @@ def show(name: str, about: dict[str, Any]) -> None:
     if about["metadata"]:
         print()
         for key, value in about["metadata"].items():
+            if key == "report":  # what the conversion printed; --json has it
+                continue
             print(f"{key}: {value if isinstance(value, str) else json.dumps(value)}")
 
 

@@ -43,7 +43,7 @@ def rich_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None
     drawn = Table(box=SIMPLE_HEAD)
     for i, header in enumerate(headers):
         numbers = bool(rows) and all(is_number(str(row[i])) for row in rows)
-        drawn.add_column(header, justify="right" if numbers else "left")
+        drawn.add_column(header, justify="right" if numbers else "left", overflow="fold")
     for row in rows:
         drawn.add_row(*(Text(str(cell)) for cell in row))
     Console().print(drawn)
