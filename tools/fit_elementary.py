@@ -3,8 +3,8 @@
 """Derives the coefficients of the elementary functions: prints kernels/src/arch/coefficients.h.
 
 Each function is a polynomial times and plus exact things; its coefficients minimise the largest weighted error (the
-Remez exchange, on a fixed grid, in 40 digits, so that every machine prints the same). They are then rounded one by one, the most
-influential first, and the ones not yet rounded are fitted again, so that they make up for the rounding.
+Remez exchange, on a fixed grid, in 40 digits, so that every machine prints the same). They are then rounded one by
+one, the most influential first, and the ones not yet rounded are fitted again, so that they make up for the rounding.
 
     python tools/fit_elementary.py > kernels/src/arch/coefficients.h
     python tools/fit_elementary.py --check kernels/src/arch/coefficients.h
@@ -14,7 +14,7 @@ import argparse
 import struct
 import sys
 
-from mpmath import cos, erf, erfc, exp, expm1, fabs, inf, log, log1p, lu_solve, matrix, mp, mpf, pi, sin, sqrt
+from mpmath import cos, erf, erfc, expm1, fabs, inf, log, lu_solve, matrix, mp, mpf, pi, sin, sqrt
 
 mp.dps = 40
 GRID = 400
@@ -95,32 +95,41 @@ SQRT2_S = mpf("0.1716")  # (sqrt(2) - 1) / (sqrt(2) + 1)
 ERF_SPLIT = mpf("0.925")
 ERF_END = mpf("4.0")
 
-# name, what it is, low, high, target, weight, powers, single
+
+
+def log_ratio(w):
+    """log((1 + s) / (1 - s)) / s, s = sqrt(w)."""
+    s = sqrt(w)
+    return log((1 + s) / (1 - s)) / s
+
+
+# name; what it is; low, high; target, weight; powers; float32
 FITS = [
     ("EXPM1", "(e**y - 1 - y) / y**2 for |y| <= 0.3475; relative error of e**y - 1",
      -HALF_LN2, HALF_LN2, lambda y: (expm1(y) - y) / y**2, lambda y: y**2 / expm1(y), range(5), True),
     ("EXP2", "(2**f - 1) / f for |f| <= 0.5; relative error of 2**f",
      -HALF, HALF, lambda f: (mpf(2) ** f - 1) / f, lambda f: f / mpf(2) ** f, range(5), True),
-    ("LOG", "(log((1 + s) / (1 - s)) / s - 2) / s**2 as a polynomial in s**2 for |s| <= 0.1716; relative error of the logarithm",
-     mpf(0), SQRT2_S**2, lambda w: (log((1 + sqrt(w)) / (1 - sqrt(w))) / sqrt(w) - 2) / w, lambda w: w / 2, range(4), True),
-    ("SIN", "(sin r - r) / r**3 as a polynomial in r**2 for |r| <= 0.7865; relative error of sin r",
-     mpf(0), QUARTER_PI**2, lambda w: (sin(sqrt(w)) - sqrt(w)) / sqrt(w) ** 3, lambda w: w * sqrt(w) / sin(sqrt(w)), range(3), True),
-    ("COS", "(cos r - 1 + r**2 / 2) / r**4 as a polynomial in r**2 for |r| <= 0.7865; relative error of cos r",
-     mpf(0), QUARTER_PI**2, lambda w: (cos(sqrt(w)) - 1 + w / 2) / w**2, lambda w: w**2 / cos(sqrt(w)), range(3), True),
-    ("ERF", "erf(x) / x - 1 as a polynomial in x**2 for |x| <= 0.925; relative error of erf x",
+    ("LOG", "(log((1 + s) / (1 - s)) / s - 2) / s**2 in powers of s**2 for |s| <= 0.1716; relative error of the log",
+     mpf(0), SQRT2_S**2, lambda w: (log_ratio(w) - 2) / w, lambda w: w / 2, range(4), True),
+    ("SIN", "(sin r - r) / r**3 in powers of r**2 for |r| <= 0.7865; relative error of sin r",
+     mpf(0), QUARTER_PI**2, lambda w: (sin(sqrt(w)) - sqrt(w)) / sqrt(w) ** 3, lambda w: w * sqrt(w) / sin(sqrt(w)),
+     range(3), True),
+    ("COS", "(cos r - 1 + r**2 / 2) / r**4 in powers of r**2 for |r| <= 0.7865; relative error of cos r",
+     mpf(0), QUARTER_PI**2, lambda w: (cos(sqrt(w)) - 1 + w / 2) / w**2, lambda w: w**2 / cos(sqrt(w)),
+     range(3), True),
+    ("ERF", "erf(x) / x - 1 in powers of x**2 for |x| <= 0.925; relative error of erf x",
      mpf(0), ERF_SPLIT**2, lambda w: erf(sqrt(w)) / sqrt(w) - 1, lambda w: sqrt(w) / erf(sqrt(w)), range(7), True),
     ("ERFC", "log2(1 - erf(x)) for 0.925 <= x <= 4; absolute error of erf x",
      ERF_SPLIT, ERF_END, lambda x: log(erfc(x), 2), lambda x: erfc(x) * log(2), range(8), True),
-    ("POW_LOG2", "log2((1 + s) / (1 - s)) / s as a polynomial in s**2 for |s| <= 0.1716, in double; relative error",
-     mpf(0), SQRT2_S**2, lambda w: log((1 + sqrt(w)) / (1 - sqrt(w)), 2) / sqrt(w),
-     lambda w: sqrt(w) / log((1 + sqrt(w)) / (1 - sqrt(w)), 2), range(6), False),
+    ("POW_LOG2", "log2((1 + s) / (1 - s)) / s in powers of s**2 for |s| <= 0.1716, in double; relative error",
+     mpf(0), SQRT2_S**2, lambda w: log_ratio(w) / log(2), lambda w: log(2) / log_ratio(w), range(6), False),
     ("POW_EXP2", "(2**f - 1) / f for |f| <= 0.5, in double; relative error of 2**f",
      -HALF, HALF, lambda f: (mpf(2) ** f - 1) / f, lambda f: f / mpf(2) ** f, range(8), False),
 ]
 
 
 def split(name, what, value, bits):
-    """A constant as the sum of floats with `bits` bits each (so that small integers times them are exact) and a last one."""
+    """A constant as a sum of floats with `bits` bits each, so that small integers times the first ones are exact."""
     lines = [f"// {what}"]
     for index, width in enumerate(bits):
         if width == 24:
@@ -152,15 +161,16 @@ def header():
         lines.append(f"// {what}: 2**{float(log(error, 2)):.1f}")
         lines += [f"#define TRN_{name}_{p} {hexadecimal(c[p])}{'f' if single else ''}" for p in powers]
         lines.append("")
-    lines += split("LN2", "ln 2; the first part has 15 bits, so that an exponent times it is exact", log(2), [15, 24]) + [""]
-    lines += split("HALF_PI", "pi / 2; the first three parts have 11 bits, so that an integer below 2**13 times them is exact",
-                   pi / 2, [11, 11, 11, 24]) + [""]
+    what = "ln 2; the first part has 15 bits, so that an exponent times it is exact"
+    lines += [*split("LN2", what, log(2), [15, 24]), ""]
+    what = "pi / 2; the first three parts have 11 bits, so that an integer below 2**13 times them is exact"
+    lines += [*split("HALF_PI", what, pi / 2, [11, 11, 11, 24]), ""]
     with mp.workdps(80):
         words = int(mp.floor(2 / mp.pi * mpf(2) ** 224))
     lines.append("// 2 / pi: a word before the point and 224 bits behind it, the highest word first.")
     lines.append("#define TRN_TWO_OVER_PI \\")
     lines.append("    {" + ", ".join(f"0x{words >> shift & 0xFFFFFFFF:08x}u" for shift in range(224, -1, -32)) + "}")
-    return "\n".join(lines + ["", "#endif", ""])
+    return "\n".join([*lines, "", "#endif", ""])
 
 
 def main():

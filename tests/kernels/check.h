@@ -70,9 +70,9 @@ static inline uint32_t check_to_bits(float f) {
 }
 // Values at which code goes wrong.
 static inline float check_extreme(void) {
-    static const float list[] = {0.0f,     -0.0f,    1.0f,      -1.0f,    0.5f,  -0.5f, INFINITY, -INFINITY, NAN,     FLT_MAX,
-                                 -FLT_MAX, FLT_MIN,  -FLT_MIN,  1e-30f,   1e30f, -1e30f, 88.72f,  88.73f,    -87.33f, -103.9f,
-                                 9.01f,    -9.01f,   0x1p-24f,  0x1p24f,  0.925f, 4.0f, 8192.0f,  3.1415927f, 1e5f,   -2.5f};
+    static const float list[] = {0.0f,   -0.0f,   1.0f,    -1.0f,    0.5f,     -0.5f,   INFINITY, -INFINITY, NAN,     1e-30f,
+                                 1e30f,  -1e30f,  FLT_MAX, -FLT_MAX, FLT_MIN,  -FLT_MIN, 88.72f,  88.73f,    -87.33f, -103.9f,
+                                 9.01f,  -9.01f,  0x1p-24f, 0x1p24f, 0.925f,   4.0f,    8192.0f,  3.1415927f, 1e5f,   -2.5f};
     return list[check_random() % (sizeof list / sizeof *list)];
 }
 // What most inputs look like; with extremes among them when `wild`.
@@ -132,7 +132,8 @@ static inline int check_same(float a, float b) {
 static inline void check_arrays(const check_buffer *a, const check_buffer *b, const char *what) {
     for (size_t i = 0; i < a->size; i++)
         if (!check_same(a->data[i], b->data[i])) {
-            check_that(0, "%s: element %zu of %zu is %a, expected %a", what, i, a->size, (double)b->data[i], (double)a->data[i]);
+            check_that(0, "%s: element %zu of %zu is %a, expected %a", what, i, a->size, (double)b->data[i],
+                       (double)a->data[i]);
             return;
         }
     check_that(check_guards(a) && check_guards(b), "%s: wrote outside its output", what);
@@ -190,6 +191,7 @@ static inline void check_arguments(int count, char **arguments) {
 
 // Runs the family for each instruction set, in the mode in which the engine calls kernels; the program's exit status.
 static inline int check_main(int count, char **arguments, check_family *family) {
+    setvbuf(stdout, NULL, _IOLBF, 1024);  // a long run shows how far it is
     static const char *const names[] = {
 #define TRN_ISA(name, features, fused) #name,
 #include "isa.def"

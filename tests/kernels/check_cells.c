@@ -63,7 +63,8 @@ static void near(const char *what, double got, double expected, double size) {
 static void formulas(const problem *p, const result *l, const result *g, const result *reset, const result *update) {
     for (size_t u = 0; u < p->n; u++) {
         double state = (double)p->state.data[u];
-        double c = sigmoid(at(&p->gates, u, 2, 4)) * state + sigmoid(at(&p->gates, u, 0, 4)) * tanh(at(&p->gates, u, 3, 4));
+        double c = sigmoid(at(&p->gates, u, 0, 4)) * tanh(at(&p->gates, u, 3, 4));
+        c += sigmoid(at(&p->gates, u, 2, 4)) * state;
         near("LSTM c", (double)l->first.data[u], c, state);
         near("LSTM h", (double)l->second.data[u], sigmoid(at(&p->gates, u, 1, 4)) * tanh(c), 1.0);
         double z = sigmoid(at(&p->gates, u, 0, 3)), r = sigmoid(at(&p->gates, u, 1, 3));
@@ -102,7 +103,8 @@ static void family(const trn_ukernels *reference, const trn_ukernels *table) {
     for (int i = 0; i < 400; i++) {
         problem p = random_problem(i % 2);
         if (i % 2 == 0) {
-            result l = lstm(table, &p), g = gru(table, &p), reset = gru_reset(table, &p), update = gru_update(table, &p);
+            result l = lstm(table, &p), g = gru(table, &p);
+            result reset = gru_reset(table, &p), update = gru_update(table, &p);
             formulas(&p, &l, &g, &reset, &update);
             free_result(&l), free_result(&g), free_result(&reset), free_result(&update);
         }

@@ -17,9 +17,15 @@ static const struct {
     double (*exact)(double);
     double ulps, absolute;
 } functions[] = {
-    {"exp", trn_fn_EXP, exp, 1.2, 0},       {"log", trn_fn_LOG, log, 1.2, 0},    {"sin", trn_fn_SIN, sin, 2.5, 0},
-    {"cos", trn_fn_COS, cos, 2.5, 0},         {"erf", trn_fn_ERF, erf, 2, 0},      {"tanh", trn_fn_TANH, tanh, 4, 0},
-    {"sigmoid", trn_fn_SIGMOID, sigmoid, 0, 1.2e-7}, {"elu", trn_fn_ELU, elu, 2, 0}, {"softplus", trn_fn_SOFTPLUS, softplus, 4, 0},
+    {"exp", trn_fn_EXP, exp, 1.2, 0},
+    {"log", trn_fn_LOG, log, 1.2, 0},
+    {"sin", trn_fn_SIN, sin, 2.5, 0},
+    {"cos", trn_fn_COS, cos, 2.5, 0},
+    {"erf", trn_fn_ERF, erf, 2, 0},
+    {"tanh", trn_fn_TANH, tanh, 4, 0},
+    {"sigmoid", trn_fn_SIGMOID, sigmoid, 0, 1.2e-7},
+    {"elu", trn_fn_ELU, elu, 2, 0},
+    {"softplus", trn_fn_SOFTPLUS, softplus, 4, 0},
 };
 
 // |got - exact| in units of the last place of a float near `exact`. NaN, infinities and overflow must agree: 0 or infinity.
@@ -32,38 +38,45 @@ static double ulps(float got, double exact) {
     return fabs(value - target) / ldexp(1.0, ilogb(target) - 23);
 }
 
-// Every `stride`-th float from a random start on.
+// The next floats from *bits on, `stride` apart; their number.
+static size_t next_floats(uint64_t *bits, uint64_t stride, float *x) {
+    size_t n = 0;
+    for (; n < CHUNK && *bits < UINT64_C(1) << 32; *bits += stride) {
+        float value = check_from_bits((uint32_t)*bits);
+        // Denormals are zeros to the kernels, not to the double functions.
+        if (fabsf(value) >= FLT_MIN || (uint32_t)*bits << 1 == 0 || isnan(value)) x[n++] = value;
+    }
+    return n;
+}
+
+// The error of y at x, in the unit that the function is judged by; infinite where a NaN is wrong.
+static double error_of(size_t f, float x, float y) {
+    double exact = functions[f].exact((double)x);
+    if (functions[f].ulps != 0) return ulps(y, exact);
+    return isnan(exact) && isnan(y) ? 0.0 : isnan(exact) || isnan(y) ? INFINITY : fabs((double)y - exact);
+}
+
 static void sweep(const trn_ukernels *reference, const trn_ukernels *table, size_t f) {
     static float x[CHUNK], y[CHUNK], expected[CHUNK];
     const uint64_t stride = check.exhaustive ? 1 : 2003;
     uint64_t bits = check_random() % stride, compared = 0;
-    double worst_ulps = 0.0, worst_absolute = 0.0;
+    double worst = 0.0;
     float worst_x = 0.0f, differs = 0.0f;
     int same = 1;
-    while (bits < UINT64_C(1) << 32) {
-        size_t n = 0;
-        for (; n < CHUNK && bits < UINT64_C(1) << 32; bits += stride) {
-            float value = check_from_bits((uint32_t)bits);
-            // Denormals are zeros to the kernels, not to the double functions.
-            if (fabsf(value) >= FLT_MIN || (uint32_t)bits << 1 == 0) x[n++] = value;
-        }
+    for (size_t n; (n = next_floats(&bits, stride, x)) > 0; compared += n) {
         table->f32_vmap(functions[f].function, n, x, 1.0f, 0.0f, y);
-        if (table != reference) reference->f32_vmap(functions[f].function, n, x, 1.0f, 0.0f, expected);
+        reference->f32_vmap(functions[f].function, n, x, 1.0f, 0.0f, expected);
         for (size_t i = 0; i < n; i++) {
-            double exact = functions[f].exact((double)x[i]), u = ulps(y[i], exact), a = fabs((double)y[i] - exact);
-            if (functions[f].ulps == 0 && a > worst_absolute) worst_x = x[i];
-            if (a > worst_absolute && isfinite(y[i])) worst_absolute = a;
-            if (functions[f].ulps != 0 && u > worst_ulps) worst_x = x[i];
-            if (u > worst_ulps) worst_ulps = u;
-            if (isnan(exact) != isnan(y[i])) worst_absolute = INFINITY;
-            if (table != reference && !check_same(expected[i], y[i]) && same) same = 0, differs = x[i];
+            double error = error_of(f, x[i], y[i]);
+            if (error > worst) worst = error, worst_x = x[i];
+            if (!check_same(expected[i], y[i])) same = 0, differs = x[i];
         }
-        compared += n;
     }
-    if (functions[f].ulps != 0) printf("%-7s %-9s %.3f ulp at %a (%llu values)\n", check.current, functions[f].name, worst_ulps, (double)worst_x, (unsigned long long)compared);
-    else printf("%-7s %-9s %.3g absolute at %a (%llu values)\n", check.current, functions[f].name, worst_absolute, (double)worst_x, (unsigned long long)compared);
-    if (functions[f].ulps != 0) check_that(worst_ulps <= functions[f].ulps, "%s(%a) is off by %g ulp", functions[f].name, (double)worst_x, worst_ulps);
-    else check_that(worst_absolute <= functions[f].absolute, "%s(%a) is off by %g", functions[f].name, (double)worst_x, worst_absolute);
+    const char *unit = functions[f].ulps != 0 ? "ulp" : "absolute";
+    printf("%-7s %-9s %.3g %s at %a (%llu values)\n", check.current, functions[f].name, worst, unit, (double)worst_x,
+           (unsigned long long)compared);
+    check_that(worst <= (functions[f].ulps != 0 ? functions[f].ulps : functions[f].absolute), "%s(%a) is off by %g %s",
+               functions[f].name, (double)worst_x, worst, unit);
     check_that(same, "%s(%a) differs from the scalar one", functions[f].name, (double)differs);
 }
 
@@ -88,16 +101,18 @@ static void specials(const trn_ukernels *table) {
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         float y = apply(table, rows[i].function, rows[i].x);
-        check_that(check_to_bits(y) == check_to_bits(rows[i].y) || (isnan(y) && isnan(rows[i].y)), "function %u of %a is %a, expected %a",
-                   (unsigned)rows[i].function, (double)rows[i].x, (double)y, (double)rows[i].y);
+        check_that(check_to_bits(y) == check_to_bits(rows[i].y) || (isnan(y) && isnan(rows[i].y)),
+                   "function %u of %a is %a, expected %a", (unsigned)rows[i].function, (double)rows[i].x, (double)y,
+                   (double)rows[i].y);
     }
 }
 
 // NaN with every kind of payload: those that shifts could turn into numbers too.
 static void keeps_nan(const trn_ukernels *table, uint32_t function, const char *name) {
     for (uint32_t payload = 1; payload < 0x00800000; payload = payload * 2 + payload % 3) {
-        check_that(isnan(apply(table, function, check_from_bits(0x7f800000u | payload))), "%s lost NaN %x", name, (unsigned)payload);
-        check_that(isnan(apply(table, function, check_from_bits(0xff800000u | payload))), "%s lost NaN %x", name, (unsigned)payload);
+        float positive = apply(table, function, check_from_bits(0x7f800000u | payload));
+        float negative = apply(table, function, check_from_bits(0xff800000u | payload));
+        check_that(isnan(positive) && isnan(negative), "%s lost NaN %x", name, (unsigned)payload);
     }
 }
 
@@ -114,14 +129,16 @@ static float power(const trn_ukernels *table, float a, float b) {
 }
 
 static void powers(const trn_ukernels *table) {
-    static const float values[] = {0.0f, -0.0f, 1, -1, 2, -2, 3, -3, 0.5f, -0.5f, 1.5f, -1.5f, 16777215, 16777216, -16777215,
-                                   33554432, 1e30f, -1e30f, 1e-30f, -1e-30f, 0.99999994f, 1.0000001f, FLT_MAX, -FLT_MAX, FLT_MIN, INFINITY, -INFINITY, NAN};
+    static const float values[] = {0.0f,     -0.0f,    1,         -1,       2,     -2,     3,      -3,      0.5f,        -0.5f,
+                                   1.5f,     -1.5f,    16777215,  16777216, 33554432, -16777215, 1e30f, -1e30f, 1e-30f, -1e-30f,
+                                   FLT_MAX,  -FLT_MAX, FLT_MIN,   INFINITY, -INFINITY, NAN, 0.99999994f, 1.0000001f};
     const size_t count = sizeof values / sizeof *values;
     for (size_t i = 0; i < count; i++)
         for (size_t j = 0; j < count; j++) {
             double exact = pow((double)values[i], (double)values[j]);
             float y = power(table, values[i], values[j]);
-            check_that(ulps(y, exact) <= 0.51 && (isnan(exact) || !signbit(y) == !signbit(exact)), "pow(%a, %a) is %a, expected %a", (double)values[i],
+            int sign = isnan(exact) || !signbit(y) == !signbit(exact);
+            check_that(ulps(y, exact) <= 0.51 && sign, "pow(%a, %a) is %a, expected %a", (double)values[i],
                        (double)values[j], (double)y, exact);
         }
     double worst = 0.0;

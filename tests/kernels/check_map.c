@@ -66,13 +66,15 @@ static float plain(uint32_t number, float a, float b, float alpha, float beta, i
     }
 }
 
-static void values(const function *f, const check_buffer *a, const check_buffer *b, float alpha, float beta, const check_buffer *y) {
+static void values(const function *f, const check_buffer *a, const check_buffer *b, float alpha, float beta,
+                   const check_buffer *y) {
     for (size_t i = 0; i < y->size; i++) {
         int unknown = 0;
         float expected = plain(f->number, a->data[i], b->data[i], alpha, beta, &unknown);
         if (unknown) return;
         if (check_same(expected, y->data[i])) continue;
-        check_that(0, "%s of %a, %a is %a, expected %a", f->name, (double)a->data[i], (double)b->data[i], (double)y->data[i], (double)expected);
+        check_that(0, "%s of %a, %a is %a, expected %a", f->name, (double)a->data[i], (double)b->data[i],
+                   (double)y->data[i], (double)expected);
         return;
     }
     check_that(1, "values");
@@ -85,8 +87,10 @@ static void bench(const trn_ukernels *table) {
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
         const function *f = &functions[i];
         if (f->number >= 64) continue;
-        if (f->inputs == 1) CHECK_BENCH(0, table->f32_vmap(f->number, N, a.data, 0.5f, 1.0f, y.data), "f32_vmap %-17s %d", f->name, N);
-        else CHECK_BENCH(0, table->f32_vmap2(f->number, N, a.data, b.data, y.data), "f32_vmap2 %-16s %d", f->name, N);
+        if (f->inputs == 1)
+            CHECK_BENCH(0, table->f32_vmap(f->number, N, a.data, 0.5f, 1.0f, y.data), "f32_vmap %-17s %d", f->name, N);
+        else
+            CHECK_BENCH(0, table->f32_vmap2(f->number, N, a.data, b.data, y.data), "f32_vmap2 %-16s %d", f->name, N);
     }
     check_free(&a), check_free(&b), check_free(&y);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The cells: what is left of a recurrent step behind its products. Two short passes where one value waits for another, so
-// that the long chain of each activation overlaps with those of the units after it.
+// The cells: what is left of a recurrent step behind its products. Two short passes where one value waits for another,
+// so that the long chain of each activation overlaps with those of the units after it.
 
 enum { CELL_BLOCK = 16 };  // units of a block of gates
 
@@ -35,7 +35,8 @@ static void TRN_KERNEL(f32_lstm_cell)(size_t n, const float *gates, const float 
 }
 
 // A few blocks at a time, so that what tanh waits for fits on the stack.
-static void TRN_KERNEL(f32_gru_cell)(size_t n, const float *x_gates, const float *h_gates, const float *h, float *h_out) {
+static void TRN_KERNEL(f32_gru_cell)(size_t n, const float *x_gates, const float *h_gates, const float *h,
+                                     float *h_out) {
     enum { CHUNK = 8 * CELL_BLOCK };
     float hidden[CHUNK];
     for (size_t first = 0; first < n; first += CHUNK) {
@@ -44,7 +45,8 @@ static void TRN_KERNEL(f32_gru_cell)(size_t n, const float *x_gates, const float
         for (size_t at = 0; at < units; at += VF_LANES) {
             const size_t gate = cell_gate(at, 3);
             vf r = f32_sigmoid(vf_load(g + gate + CELL_BLOCK));
-            vf_store(hidden + at, vf_add(vf_load(x + gate + 2 * CELL_BLOCK), vf_mul(r, vf_load(g + gate + 2 * CELL_BLOCK))));
+            vf x_part = vf_load(x + gate + 2 * CELL_BLOCK), h_part = vf_load(g + gate + 2 * CELL_BLOCK);
+            vf_store(hidden + at, vf_add(x_part, vf_mul(r, h_part)));
         }
         for (size_t at = 0; at < units; at += VF_LANES) {
             const size_t lanes = cell_lanes(units, at);
@@ -64,7 +66,8 @@ static void TRN_KERNEL(f32_gru_reset)(size_t n, float *gates, const float *h, fl
     }
 }
 
-static void TRN_KERNEL(f32_gru_update)(size_t n, const float *gates, const float *hidden, const float *h, float *h_out) {
+static void TRN_KERNEL(f32_gru_update)(size_t n, const float *gates, const float *hidden, const float *h,
+                                       float *h_out) {
     for (size_t at = 0; at < n; at += VF_LANES) {
         const size_t lanes = cell_lanes(n, at);
         vf z = vf_load(gates + cell_gate(at, 2)), candidate = f32_tanh(cell_load(hidden + at, lanes));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sine and cosine of any float.
 
-// a = q pi/2 + r for one a from 2^13 up, finite: the fraction of a * 2/pi in integers. 96 bits of 2/pi, from the one worth
-// 2 on, are enough: higher ones make multiples of 4, lower ones less than 2^-70.
+// a = q pi/2 + r for one a from 2^13 up, finite: the fraction of a * 2/pi in integers. 96 bits of 2/pi, from the one
+// worth 2 on, are enough: higher ones make multiples of 4, lower ones less than 2^-70.
 static inline void reduce_large(float a, int32_t *q, float *r) {
     static const uint32_t words[] = TRN_TWO_OVER_PI;
     uint32_t bits;

@@ -17,23 +17,23 @@
 #define TRN_EXP2_3 0x1.3cee46p-7f
 #define TRN_EXP2_4 0x1.5cbbfp-10f
 
-// (log((1 + s) / (1 - s)) / s - 2) / s**2 as a polynomial in s**2 for |s| <= 0.1716; relative error of the logarithm: 2**-35.2
+// (log((1 + s) / (1 - s)) / s - 2) / s**2 in powers of s**2 for |s| <= 0.1716; relative error of the log: 2**-35.2
 #define TRN_LOG_0 0x1.555554p-1f
 #define TRN_LOG_1 0x1.999c26p-2f
 #define TRN_LOG_2 0x1.23d3ep-2f
 #define TRN_LOG_3 0x1.f13b26p-3f
 
-// (sin r - r) / r**3 as a polynomial in r**2 for |r| <= 0.7865; relative error of sin r: 2**-27.9
+// (sin r - r) / r**3 in powers of r**2 for |r| <= 0.7865; relative error of sin r: 2**-27.9
 #define TRN_SIN_0 -0x1.555546p-3f
 #define TRN_SIN_1 0x1.110774p-7f
 #define TRN_SIN_2 -0x1.9951dap-13f
 
-// (cos r - 1 + r**2 / 2) / r**4 as a polynomial in r**2 for |r| <= 0.7865; relative error of cos r: 2**-33.0
+// (cos r - 1 + r**2 / 2) / r**4 in powers of r**2 for |r| <= 0.7865; relative error of cos r: 2**-33.0
 #define TRN_COS_0 0x1.55554ap-5f
 #define TRN_COS_1 -0x1.6c0c28p-10f
 #define TRN_COS_2 0x1.99e80cp-16f
 
-// erf(x) / x - 1 as a polynomial in x**2 for |x| <= 0.925; relative error of erf x: 2**-30.1
+// erf(x) / x - 1 in powers of x**2 for |x| <= 0.925; relative error of erf x: 2**-30.1
 #define TRN_ERF_0 0x1.06eba8p-3f
 #define TRN_ERF_1 -0x1.81274p-2f
 #define TRN_ERF_2 0x1.ce2d64p-4f
@@ -52,7 +52,7 @@
 #define TRN_ERFC_6 0x1.49b998p-11f
 #define TRN_ERFC_7 -0x1.00d84ap-15f
 
-// log2((1 + s) / (1 - s)) / s as a polynomial in s**2 for |s| <= 0.1716, in double; relative error: 2**-45.1
+// log2((1 + s) / (1 - s)) / s in powers of s**2 for |s| <= 0.1716, in double; relative error: 2**-45.1
 #define TRN_POW_LOG2_0 0x1.71547652b8251p+1
 #define TRN_POW_LOG2_1 0x1.ec709dc53cba6p-1
 #define TRN_POW_LOG2_2 0x1.2776c292c87a7p-1

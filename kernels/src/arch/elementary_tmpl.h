@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The elementary functions, lane by lane on the vector vocabulary: +, -, *, / and operations on bits, each rounded once,
-// no fused multiply-add, so that every machine gives the same bytes. docs/arithmetic.md has methods, ranges and errors.
+// The elementary functions, lane by lane on the vector vocabulary: +, -, *, / and operations on bits, each rounded
+// once, no fused multiply-add, so that every machine gives the same bytes. docs/arithmetic.md has methods and errors.
 #include "coefficients.h"
 
 // Added to |t| < 2^22, leaves t rounded to an integer, plus 127, in the low bits of the sum.
@@ -19,8 +19,8 @@ TRN_INLINE vf expm1_tail(vf y, vf y2) {
     return vf_add(low, vf_mul(high, y2));
 }
 
-// tanh a = q / (q + 2), q = e^2a - 1 = (2^n - 1) + 2^n y + 2^n y^2 tail(y), 2a = n ln 2 + y. One constant for ln 2 is enough:
-// where n is large, the slope of tanh is small.
+// tanh a = q / (q + 2), q = e^2a - 1 = (2^n - 1) + 2^n y + 2^n y^2 tail(y), 2a = n ln 2 + y. One constant for ln 2 is
+// enough: where n is large, the slope of tanh is small.
 TRN_INLINE vf f32_tanh(vf x) {
     vf a = vf_at_most(vf_set1(10.0f), vf_abs(x));  // 1 from 9.02 on
     vf sum = vf_add(vf_mul(a, vf_set1(2.0f * TRN_LOG2E)), vf_set1(TRN_ROUNDER));
@@ -78,7 +78,8 @@ TRN_INLINE vf f32_expm1(vf x) {
     return vf_add(vf_mul(scale, p), vf_sub(scale, vf_set1(1.0f)));
 }
 
-// x = 2^k (1 + f), sqrt(1/2) <= 1 + f < sqrt(2); log(1 + f) = f - (f^2/2 - s (f^2/2 + R)), s = f / (2 + f), R = s^2 L(s^2).
+// x = 2^k (1 + f), sqrt(1/2) <= 1 + f < sqrt(2); log(1 + f) = f - (f^2/2 - s (f^2/2 + R)), s = f / (2 + f),
+// R = s^2 L(s^2).
 TRN_INLINE vf f32_log(vf x) {
     const vi sqrt_half = vi_set1(0x3f3504f3);
     vi shifted = vi_sub(vf_bits(x), sqrt_half);
@@ -113,7 +114,7 @@ TRN_INLINE vf f32_erf(vf x) {
     vf p = vf_add(vf_set1(TRN_ERF_4), vf_mul(u, vf_add(vf_set1(TRN_ERF_5), vf_mul(u, vf_set1(TRN_ERF_6)))));
     p = vf_add(vf_add(vf_set1(TRN_ERF_2), vf_mul(u, vf_set1(TRN_ERF_3))), vf_mul(u2, p));
     p = vf_add(vf_add(vf_set1(TRN_ERF_0), vf_mul(u, vf_set1(TRN_ERF_1))), vf_mul(u2, p));
-    vf near = vf_mul(a, vf_add(vf_set1(1.0f), p));  // not a + a p: a p would be flushed where a is near the smallest float
+    vf near = vf_mul(a, vf_add(vf_set1(1.0f), p));  // a + a p would lose a p where that is below the normal range
 
     vf t = vf_add(vf_set1(TRN_ERFC_6), vf_mul(a, vf_set1(TRN_ERFC_7)));
     t = vf_add(vf_add(vf_set1(TRN_ERFC_4), vf_mul(a, vf_set1(TRN_ERFC_5))), vf_mul(u, t));

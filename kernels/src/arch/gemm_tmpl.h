@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// f32_gemm: tiles of `rows` x `vectors` accumulators, each one ascending chain over k, so that no choice of tile changes
-// a byte. The tile's body is inlined with constant sizes, which keeps the accumulators in registers.
+// f32_gemm: tiles of `rows` x `vectors` accumulators, each one ascending chain over k, so that no choice of tile
+// changes a byte. The tile's body is inlined with constant sizes, which keeps the accumulators in registers.
 
 enum { GEMM_VECTORS = 8, GEMM_FLOATS = 96 };  // of the widest panel; in any tile
 
@@ -24,7 +24,8 @@ typedef void gemm_function(const gemm_tile *t);
 TRN_INLINE void gemm_run(const gemm_tile *t, const int rows, const int panels, const int vectors) {
     vf sum[VF_TILE_ROWS][2][GEMM_VECTORS];
     const float *x = t->x, *w = t->w, *init = t->init;
-    const size_t width = (size_t)vectors * VF_LANES, x_stride = t->x_stride, w_stride = t->w_stride, w_panel = t->w_panel;
+    const size_t x_stride = t->x_stride, w_stride = t->w_stride, w_panel = t->w_panel;
+    const size_t width = (size_t)vectors * VF_LANES;
     TRN_UNROLL for (int i = 0; i < rows; i++)
         TRN_UNROLL for (int p = 0; p < panels; p++)
             TRN_UNROLL for (int j = 0; j < vectors; j++)
@@ -118,9 +119,9 @@ static void gemm_panel(const gemm_tile *panel, size_t m, size_t width, size_t co
     }
 }
 
-// The tile for one row over a whole panel, so that weights are read in memory order, or over two narrow ones, because the
-// processor can start more multiply-adds than one has independent chains for; NULL where there is none. left: columns
-// from here to the end, padded.
+// The tile for one row over a whole panel, so that weights are read in memory order, or over two narrow ones, because
+// the processor can start more multiply-adds than one has independent chains for; NULL where there is none. left:
+// columns from here to the end, padded.
 static gemm_function *gemm_whole(size_t m, size_t width, size_t left, size_t *columns) {
     *columns = width;
 #if VF_TILE_ROWS > 1
