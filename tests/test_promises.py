@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The promises of docs/design.md as properties: one answer however it is computed, the same bytes on every kernel set."""
+"""The promises of docs/design.md as properties: one answer however it is computed, on every kernel set."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from models import Stack, load, recurrent
+from random_graphs import Stack, layer, load
+from tinyrnn.converters import references
 
 import tinyrnn
-from tinyrnn.converters import references
 
 CELLS = ["RNN", "LSTM", "GRU"]
 HIDDEN = st.sampled_from([1, 2, 7, 8, 15, 16, 17, 31, 33, 48, 64, 100])
@@ -40,7 +40,7 @@ def available() -> list[str]:
     for name in ("scalar", "avx2"):
         with isa(name):
             try:
-                load(recurrent("RNN", 2, 2))
+                load(layer("RNN", 2, 2))
             except tinyrnn.UnsupportedError:
                 continue
             found.append(name)
@@ -62,7 +62,7 @@ def layers(draw, forward: bool = False):
         options["peepholes"] = draw(st.booleans())
     if draw(st.integers(0, 3)) == 0:
         options["clip"] = 0.75
-    return recurrent(cell, hidden, inputs, **options), hidden, inputs, layout
+    return layer(cell, hidden, inputs, **options), hidden, inputs, layout
 
 
 def sample(inputs: int, batch: int, steps: int, layout: int, seed: int) -> np.ndarray:
@@ -72,8 +72,8 @@ def sample(inputs: int, batch: int, steps: int, layout: int, seed: int) -> np.nd
 
 @settings(max_examples=60, deadline=None, print_blob=True)
 @given(layers(forward=True), st.integers(1, 3), st.integers(1, 50), st.data())
-def test_whole_is_chunks_is_steps(layer, batch, steps, data):
-    proto, _, inputs, layout = layer
+def test_whole_is_chunks_is_steps(case, batch, steps, data):
+    proto, _, inputs, layout = case
     model = load(proto)
     time = 0 if layout == 0 else 1
     x = sample(inputs, batch, steps, layout, data.draw(st.integers(0, 99)))
@@ -91,8 +91,8 @@ def test_whole_is_chunks_is_steps(layer, batch, steps, data):
 
 @settings(max_examples=60, deadline=None, print_blob=True)
 @given(layers(), st.integers(1, 5), st.integers(0, 20), st.integers(0, 99))
-def test_a_row_of_a_batch_is_the_row_alone(layer, batch, steps, seed):
-    proto, _, inputs, layout = layer
+def test_a_row_of_a_batch_is_the_row_alone(case, batch, steps, seed):
+    proto, _, inputs, layout = case
     model = load(proto)
     rows = 1 if layout == 0 else 0
     x = sample(inputs, batch, steps, layout, seed)
@@ -106,8 +106,8 @@ def test_a_row_of_a_batch_is_the_row_alone(layer, batch, steps, seed):
 
 @settings(max_examples=60, deadline=None, print_blob=True)
 @given(layers(), st.integers(1, 4), st.integers(1, 20), st.integers(0, 99))
-def test_every_instruction_set_gives_the_same_bytes(layer, batch, steps, seed):
-    proto, _, inputs, layout = layer
+def test_every_instruction_set_gives_the_same_bytes(case, batch, steps, seed):
+    proto, _, inputs, layout = case
     x = sample(inputs, batch, steps, layout, seed)
     results = {}
     for name in available():
@@ -123,7 +123,7 @@ def test_every_instruction_set_gives_the_same_bytes(layer, batch, steps, seed):
 def test_padding_changes_nothing(cell, direction):
     """Rows with lengths give what they give alone, cut to their length; past the end there are zeros."""
     options = {"linear_before_reset": 1} if cell == "GRU" else {}
-    model = load(recurrent(cell, 19, 5, direction, lens=True, **options))
+    model = load(layer(cell, 19, 5, direction, lens=True, **options))
     x, lens = sample(5, 4, 9, 0, 3), np.array([9, 0, 4, 1], np.int32)
     whole = model.run({"X": x, "sequence_lens": lens})
     for row, length in enumerate(lens):
@@ -139,7 +139,7 @@ def test_padding_changes_nothing(cell, direction):
 
 def test_what_looks_at_the_future_is_not_streamable():
     for direction in ("reverse", "bidirectional"):
-        model = load(recurrent("GRU", 4, 3, direction))
+        model = load(layer("GRU", 4, 3, direction))
         assert not model.streamable
         with pytest.raises(tinyrnn.UnsupportedError, match="layer"):
             model.stream()
@@ -150,7 +150,7 @@ def test_what_looks_at_the_future_is_not_streamable():
 def test_accuracy_beside_float64(cell, bound, hidden):
     """Promise 4: weights uniform in 1/sqrt(hidden), input N(0, 1), 100 steps."""
     for options in [{"linear_before_reset": 0}, {"linear_before_reset": 1}] if cell == "GRU" else [{}]:
-        proto = recurrent(cell, hidden, min(hidden, 40), seed=hidden, **options)
+        proto = layer(cell, hidden, min(hidden, 40), seed=hidden, **options)
         x = sample(min(hidden, 40), 1, 100, 0, 5)
         want = references.run(proto, {"X": x})
         got = load(proto).run({"X": x})
@@ -159,7 +159,7 @@ def test_accuracy_beside_float64(cell, bound, hidden):
 
 
 def test_denormals_cost_nothing_and_the_mode_is_put_back():
-    model = load(recurrent("LSTM", 16, 8))
+    model = load(layer("LSTM", 16, 8))
     tiny = np.full((3, 1, 8), 1e-41, np.float32)
     assert model.run({"X": tiny})["Y"].tobytes() == model.run({"X": np.zeros_like(tiny)})["Y"].tobytes()
     assert (tiny * np.float32(1)).any(), "the caller's arithmetic still has denormals"
@@ -169,8 +169,8 @@ def test_denormals_cost_nothing_and_the_mode_is_put_back():
 def stacks(draw):
     """A graph x [time, batch, features] -> y of random layers that are pointwise or causal over time."""
     stack = Stack(draw(st.sampled_from([1, 3, 8, 17])), draw(st.integers(0, 2**16)))
-    for layer in draw(st.lists(st.sampled_from(Stack.LAYERS), min_size=1, max_size=6)):
-        layer(stack, draw)
+    for add in draw(st.lists(st.sampled_from(Stack.LAYERS), min_size=1, max_size=6)):
+        add(stack, draw)
     return stack.finish()
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cases of the zoo: where they are, how one is judged, and a worker that judges many, each in a limited process.
 
-    python zoo.py NAME...     judges these cases, each forked under check.py's limits; one JSON line a case
+python zoo.py NAME...     judges these cases, each forked under check.py's limits; one JSON line a case
 """
 
 from __future__ import annotations

@@ -1,49 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small ONNX models for the tests: recurrences with random weights and every option, and short graphs around them."""
+"""ONNX models for properties: one recurrent layer with every option, and stacks of random layers."""
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import numpy as np
 import onnx
+from graphs import GATES, model, value, weights
 from hypothesis import strategies as st
-from onnx import TensorProto, helper, numpy_helper
-
-import tinyrnn
+from onnx import TensorProto, helper
 from tinyrnn.converters import convert_bytes
 
-GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
-FLOAT = TensorProto.FLOAT
+import tinyrnn
 
 
-def weights(
-    cell: str, hidden: int, inputs: int, directions: int = 1, seed: int = 0, scale: float | None = None
-) -> dict[str, np.ndarray]:
-    """W (D, G*H, I), R (D, G*H, H) and B (D, 2*G*H), float32, uniform in 1/sqrt(hidden) unless a scale is given."""
-    rng = np.random.default_rng(seed)
-    rows = GATES[cell] * hidden
-    bound = scale if scale is not None else 1.0 / np.sqrt(hidden)
-    shapes = {"W": (directions, rows, inputs), "R": (directions, rows, hidden), "B": (directions, 2 * rows)}
-    return {name: rng.uniform(-bound, bound, shape).astype(np.float32) for name, shape in shapes.items()}
-
-
-def value(name: str, shape: list[Any], dtype: int = FLOAT) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, dtype, shape)
-
-
-def model(nodes: list[onnx.NodeProto], inputs: list, outputs: list, constants: dict[str, np.ndarray], opset: int = 17) -> onnx.ModelProto:
-    """A checked ModelProto of these parts."""
-    initializers = [numpy_helper.from_array(array, name) for name, array in constants.items()]
-    graph = helper.make_graph(nodes, "test", inputs, outputs, initializers)
-    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
-    proto.ir_version = 8
-    onnx.checker.check_model(proto)
-    return proto
-
-
-def recurrent(
+def layer(
     cell: str = "LSTM",
     hidden: int = 8,
     inputs: int = 4,
@@ -54,14 +26,12 @@ def recurrent(
     initial: bool = False,
     peepholes: bool = False,
     bias: bool = True,
-    opset: int = 17,
     seed: int = 0,
-    scale: float | None = None,
     **attributes: Any,
 ) -> onnx.ModelProto:
     """One RNN, LSTM or GRU node with symbolic batch and time; inputs X, sequence_lens, initial_h, initial_c."""
     directions = 2 if direction == "bidirectional" else 1
-    w = weights(cell, hidden, inputs, directions, seed, scale)
+    w = weights(cell, inputs, hidden, directions, seed)
     state = [directions, "batch", hidden] if layout == 0 else ["batch", directions, hidden]
     names = ["X", "W", "R", "B" if bias else "", "sequence_lens" if lens else "", "initial_h" if initial else ""]
     ins = [value("X", ["time", "batch", inputs] if layout == 0 else ["batch", "time", inputs])]
@@ -83,14 +53,17 @@ def recurrent(
         attributes["layout"] = layout
     while names and not names[-1]:
         names.pop()
-    node = helper.make_node(cell, names, [o.name for o in outs], name="layer", hidden_size=hidden, direction=direction, **attributes)
-    return model([node], ins, outs, w, opset)
+    node = helper.make_node(
+        cell, names, [o.name for o in outs], name="layer", hidden_size=hidden, direction=direction, **attributes
+    )
+    return model([node], ins, outs, w)
+
+
+FUNCTIONS = "Tanh Sigmoid Relu Elu Softsign Softplus Abs Neg Exp HardSigmoid Erf Sin".split()
 
 
 class Stack:
     """A graph under construction: layers that are pointwise or causal over time, x [time, batch, features] -> y."""
-
-    FUNCTIONS = ["Tanh", "Sigmoid", "Relu", "Elu", "Softsign", "Softplus", "Abs", "Neg", "Exp", "HardSigmoid", "Erf", "Sin"]
 
     def __init__(self, features: int, seed: int) -> None:
         self.inputs = self.features = features
@@ -121,7 +94,7 @@ class Stack:
         self.features = size
 
     def activation(self, draw: Any) -> None:
-        self.add(draw(st.sampled_from(self.FUNCTIONS)), [self.last])
+        self.add(draw(st.sampled_from(FUNCTIONS)), [self.last])
 
     def arithmetic(self, draw: Any) -> None:
         shape = draw(st.sampled_from([(), (1,), (self.features,), (1, 1, self.features)]))
@@ -157,7 +130,7 @@ class Stack:
 
     def recurrence(self, draw: Any) -> None:
         cell, hidden = draw(st.sampled_from(sorted(GATES))), draw(st.sampled_from([1, 7, 16, 20]))
-        w = weights(cell, hidden, self.features, seed=int(self.rng.integers(99)))
+        w = weights(cell, self.features, hidden, seed=int(self.rng.integers(99)))
         options = {"linear_before_reset": draw(st.integers(0, 1))} if cell == "GRU" else {}
         self.add(cell, [self.last, *(self.constant(w[k]) for k in "WRB")], hidden_size=hidden, **options)
         self.add("Squeeze", [self.last, self.constant(np.array([1], np.int64))])
@@ -178,13 +151,3 @@ def load(proto: onnx.ModelProto, **options: Any) -> tinyrnn.Model:
     """Converts and loads without touching the disk."""
     data, _ = convert_bytes(proto, **options)
     return tinyrnn.load(data)
-
-
-def bytes_of(proto: onnx.ModelProto, **options: Any) -> bytes:
-    return bytes(convert_bytes(proto, **options)[0])
-
-
-def save_npz(arrays: dict[str, np.ndarray]) -> bytes:
-    out = io.BytesIO()
-    np.savez(out, **arrays)
-    return out.getvalue()
