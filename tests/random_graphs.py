@@ -59,7 +59,7 @@ def layer(
     return model([node], ins, outs, w)
 
 
-FUNCTIONS = "Tanh Sigmoid Relu Elu Softsign Softplus Abs Neg Exp HardSigmoid Erf Sin".split()
+FUNCTIONS = ["Tanh", "Sigmoid", "Relu", "Elu", "Softsign", "Softplus", "Abs", "Neg", "Exp", "HardSigmoid", "Erf", "Sin"]
 
 
 class Stack:
