@@ -195,7 +195,7 @@ class Context:
         if low is not None and low * ITEM_SIZE[dtype] > MAX_TENSOR_BYTES:
             raise NodeError(f"a tensor of shape {show(dims)} needs over {MAX_TENSOR_BYTES >> 20} MiB")
 
-    def emit(self, kind: str, inputs: list[Tensor | None], outputs: list[Tensor | None], **attributes: Any) -> Node:
+    def emit(self, kind: str, inputs: list[Tensor | None], outputs: list[Tensor | None], /, **attributes: Any) -> Node:
         """Append an engine operator."""
         name = self.node.name or (self.node.outputs[0] if self.node.outputs else self.node.op)
         made = Node(kind, inputs, outputs, attributes, name)

@@ -199,10 +199,8 @@ def _attributes(node: Node) -> Iterable[int]:
         value = node.attributes[row.name]
         if row.type == "list":
             for entry in value:
-                function, *numbers = entry
-                yield fmt.FUNCTIONS[function].value
-                for number in numbers:
-                    yield _bits(number) if isinstance(number, float) else int(number)
+                for word in entry:
+                    yield fmt.FUNCTIONS[word].value if isinstance(word, str) else _word(word)
         elif row.type == "float":
             yield _bits(value)
         elif row.type == "function":
@@ -211,6 +209,10 @@ def _attributes(node: Node) -> Iterable[int]:
             yield int(value)
         else:
             yield fmt.ENUMS[row.type][value]
+
+
+def _word(value: float) -> int:
+    return _bits(value) if isinstance(value, float) else int(value)
 
 
 def _bits(value: float) -> int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Softmax and LogSoftmax -> the engine operator `softmax`, which works on the last axis."""
+"""Softmax and LogSoftmax -> the engine operator `normalize`, which works on the last axis."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def _softmax(ctx: Context, node: OnnxNode, x: Value) -> Value:
         ctx.not_streamable("normalises over the steps of the sequence")
         x = replace(x, time=None)
     target = ctx.new(x.dims, "F32")
-    ctx.emit("softmax", [ctx.operand(x, rows=True)], [target], logarithm=int(node.op == "LogSoftmax"))
+    kind = "LOG_SOFTMAX" if node.op == "LogSoftmax" else "SOFTMAX"
+    ctx.emit("normalize", [ctx.operand(x, rows=True)], [target], kind=kind, epsilon=0.0)
     return replace(values.of_tensor(target, x.dtype), time=x.time, late=x.late)
 
 

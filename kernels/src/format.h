@@ -12,6 +12,7 @@
 #define TRN_MAX_TERMS      64   // depth of an expression's stack
 #define TRN_MAX_EXPRESSION 256  // terms in an expression
 #define TRN_MAX_SYMBOLS    256
+#define TRN_MAX_BLOCKS     256
 
 // Every enumerator of the tables: trn_dtype_F32, trn_section_tensors, trn_op_dense, trn_cell_LSTM, trn_fn_TANH, ...
 enum {

@@ -37,15 +37,19 @@ struct trn_op {
     const trn_ukernels *ukernels;
     const trn_file *file;
     const trn_record_operator *record;
-    trn_view *tensors;      // the plan's, indexed like the file's
-    void *plan;             // class->plan_size bytes, zeroed before prepare
-    void *workspace;        // shared by all operators of the plan, 64-byte aligned
-    size_t workspace_size;  // bytes that prepare asks for
-    uint64_t work;          // multiply-adds, roughly
+    trn_view *tensors;         // the plan's, indexed like the file's
+    const struct trn_op *ops;  // all of the plan's
+    void *plan;                // class->plan_size bytes, zeroed before prepare
+    void *workspace;           // shared by all operators of the plan, 64-byte aligned
+    size_t workspace_size;     // bytes that prepare asks for
+    uint64_t work;             // multiply-adds, roughly
 };
 
 #define TRN_OPERATOR(name, value, doc) extern const trn_op_class trn_op_class_##name;
 #include "tinyrnn/ops.def"
+
+// Runs the operators of a block, of which ops are all.
+trn_status trn_run_block(const trn_op *ops, const trn_file *file, uint32_t block, trn_error *error);
 
 // NULL for a kind without a class.
 const trn_op_class *trn_op_class_of(uint32_t kind);

@@ -159,6 +159,7 @@ static trn_status prepare_operators(trn_plan *plan, const trn_ukernels *ukernels
                        .file = f,
                        .record = record,
                        .tensors = plan->tensors,
+                       .ops = plan->ops,
                        .plan = memory};
         memset(op->plan, 0, op->class->plan_size(f, record));
         trn_status status = op->class->prepare(op, error);
@@ -182,7 +183,8 @@ static void find_lifetimes(trn_plan *plan) {
         const trn_record_operator *op = &f->operators[i];
         for (uint32_t k = 0; k < (uint32_t)op->input_count + op->output_count; k++) {
             uint32_t tensor = f->operands[op->operands + k].tensor;
-            if (tensor != TRN_NONE) plan->lifetimes[root_of(f, tensor)] = i;
+            // A block but the first runs while the operator of its branch does: its tensors are kept all along.
+            if (tensor != TRN_NONE) plan->lifetimes[root_of(f, tensor)] = i < f->blocks[0].operator_count ? i : FOREVER;
         }
     }
     for (uint64_t i = 0; i < f->ties_count; i++) plan->lifetimes[root_of(f, f->ties[i].source)] = FOREVER;
@@ -237,8 +239,36 @@ static uint64_t tensor_bytes(const trn_plan *plan, uint32_t i) {
     return trn_align((size_t)trn_view_elements(&plan->tensors[i]) * trn_dtype_size(plan->tensors[i].dtype));
 }
 
+// Places the ARENA tensor that a tensor is or looks into, unless it has its place.
+static void place_root(trn_plan *plan, arena *a, uint32_t tensor) {
+    const trn_file *f = plan->file;
+    if (tensor == TRN_NONE) return;
+    uint32_t root = root_of(f, tensor);
+    if (f->tensors[root].storage == trn_storage_ARENA && plan->tensors[root].data == UNPLACED)
+        plan->tensors[root].data = (void *)(uintptr_t)arena_take(a, tensor_bytes(plan, root));
+}
+
+// Gives back, after operator i, what it was the last to touch.
+static void give_root(trn_plan *plan, arena *a, uint32_t tensor, uint32_t i) {
+    const trn_file *f = plan->file;
+    if (tensor == TRN_NONE) return;
+    uint32_t root = root_of(f, tensor);
+    if (f->tensors[root].storage != trn_storage_ARENA || plan->lifetimes[root] != i) return;
+    arena_give(a, (uintptr_t)plan->tensors[root].data, tensor_bytes(plan, root));
+    plan->lifetimes[root] = FOREVER;  // once, though the operator may have it twice
+}
+
+static void place_operands(trn_plan *plan, arena *a, uint32_t i, int give) {
+    const trn_record_operator *op = &plan->file->operators[i];
+    for (uint32_t k = 0; k < (uint32_t)op->input_count + op->output_count; k++) {
+        uint32_t tensor = plan->file->operands[op->operands + k].tensor;
+        if (give) give_root(plan, a, tensor, i);
+        else place_root(plan, a, tensor);
+    }
+}
+
 // Offsets of the arena's tensors (left in data until trn_plan_place), by walking the operators: what one touches first
-// is placed before it, what it touches last is given back after it.
+// is placed before it, what it touches last is given back after it. What lives for ever comes first.
 static int place_in_arena(trn_plan *plan, arena *a) {
     const trn_file *f = plan->file;
     for (uint64_t i = 0; i < f->tensors_count; i++)
@@ -248,30 +278,11 @@ static int place_in_arena(trn_plan *plan, arena *a) {
         if (f->outputs[i].state != TRN_NONE)
             plan->tensors[t].data = (void *)(uintptr_t)arena_take(a, tensor_bytes(plan, t));
     }
-    for (uint32_t i = 0; i < f->operators_count; i++) {
-        const trn_record_operator *op = &f->operators[i];
-        uint32_t operands = (uint32_t)op->input_count + op->output_count;
-        for (int give = 0; give <= 1; give++) {
-            for (uint32_t k = 0; k < operands; k++) {
-                uint32_t tensor = f->operands[op->operands + k].tensor;
-                if (tensor == TRN_NONE) continue;
-                uint32_t root = root_of(f, tensor);
-                if (f->tensors[root].storage != trn_storage_ARENA) continue;
-                if (!give && plan->tensors[root].data == UNPLACED)
-                    plan->tensors[root].data = (void *)(uintptr_t)arena_take(a, tensor_bytes(plan, root));
-                if (give && plan->lifetimes[root] == i) {
-                    arena_give(a, (uintptr_t)plan->tensors[root].data, tensor_bytes(plan, root));
-                    plan->lifetimes[root] = FOREVER;  // once, though the operator may have it twice
-                }
-            }
-        }
-        if (a->end > MAX_BYTES) return 0;
-    }
-    // A tie may read what no operator touches.
-    for (uint64_t i = 0; i < f->ties_count; i++) {
-        uint32_t root = root_of(f, f->ties[i].source);
-        if (f->tensors[root].storage == trn_storage_ARENA && plan->tensors[root].data == UNPLACED)
-            plan->tensors[root].data = (void *)(uintptr_t)arena_take(a, tensor_bytes(plan, root));
+    for (uint64_t i = 0; i < f->ties_count; i++) place_root(plan, a, f->ties[i].source);
+    for (uint32_t i = f->blocks[0].operator_count; i < f->operators_count; i++) place_operands(plan, a, i, 0);
+    for (uint32_t i = 0; i < f->blocks[0].operator_count && a->end <= MAX_BYTES; i++) {
+        place_operands(plan, a, i, 0);
+        place_operands(plan, a, i, 1);
     }
     return a->end <= MAX_BYTES;
 }
@@ -343,10 +354,5 @@ trn_status trn_plan_run(const trn_plan *plan, void *const *ports, trn_error *err
         char *base = ports[b->port];
         plan->tensors[b->tensor].data = base ? base + b->offset : b->fallback;
     }
-    for (uint64_t i = 0; i < plan->file->operators_count; i++) {
-        const trn_op *op = &plan->ops[i];
-        trn_status status = op->class->run(op, error);
-        if (status != TRN_OK) return status;
-    }
-    return TRN_OK;
+    return trn_run_block(plan->ops, plan->file, 0, error);
 }

@@ -305,6 +305,32 @@ static trn_status check_operand(reader *r, const trn_record_operator *op, uint32
     return TRN_OK;
 }
 
+// Every block but the first belongs to one branch, which stands in an earlier block: no block can run inside itself.
+static trn_status check_branches(reader *r) {
+    const trn_file *f = r->file;
+    uint8_t claimed[TRN_MAX_BLOCKS] = {0};
+    REQUIRE(r, f->blocks_count <= TRN_MAX_BLOCKS, "", "found %llu blocks, at most %d",
+            (unsigned long long)f->blocks_count, TRN_MAX_BLOCKS);
+    for (uint64_t b = 0; b < f->blocks_count; b++)
+        for (uint64_t i = f->blocks[b].first_operator, n = 0; n < f->blocks[b].operator_count; i++, n++) {
+            const trn_record_operator *op = &f->operators[i];
+            if (op->kind != trn_op_branch) continue;
+            enter(r, trn_section_operators, i);
+            for (uint32_t k = trn_at_branch_then_block; k <= trn_at_branch_else_block; k++) {
+                int64_t block = f->attributes[op->attributes + k].value;
+                REQUIRE(r, block > (int64_t)b && block < (int64_t)f->blocks_count && !claimed[block], "then_block",
+                        "block %lld does not exist, is not behind block %llu, or has a branch already",
+                        (long long)block, (unsigned long long)b);
+                claimed[block] = 1;
+            }
+        }
+    for (uint64_t b = 1; b < f->blocks_count; b++) {
+        enter(r, trn_section_blocks, b);
+        REQUIRE(r, claimed[b], "", "no branch runs this block");
+    }
+    return TRN_OK;
+}
+
 static trn_status check_operators(reader *r) {
     const trn_file *f = r->file;
     for (uint64_t i = 0; i < f->operators_count; i++) {
@@ -348,10 +374,7 @@ static trn_status check_operators(reader *r) {
     enter(r, trn_section_blocks, 0);
     REQUIRE(r, next == f->operators_count && f->blocks_count > 0, "operator_count",
             "the blocks hold %llu operators of %llu", (unsigned long long)next, (unsigned long long)f->operators_count);
-    if (f->blocks_count > 1)
-        return trn_fail(r->error, TRN_UNSUPPORTED, r->offset, "blocks", "",
-                        "no operator of this library refers to a block but the first");
-    return TRN_OK;
+    return check_branches(r);
 }
 
 // An axis of a port or state is -1, or the axis whose dimension is just that symbol.

@@ -51,6 +51,8 @@ typedef struct trn_function_row {
     char from, to;
 } trn_function_row;
 const trn_function_row *trn_function_row_of(int64_t function);
+// Whether it takes one float and gives one.
+int trn_is_activation(int64_t function);
 
 size_t trn_dtype_size(uint8_t dtype);
 const char *trn_dtype_name(uint8_t dtype);

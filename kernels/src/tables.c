@@ -67,6 +67,11 @@ const trn_function_row *trn_function_row_of(int64_t function) {
     return NULL;
 }
 
+int trn_is_activation(int64_t function) {
+    const trn_function_row *row = trn_function_row_of(function);
+    return row && row->inputs == 1 && row->from == 'f' && row->to == 'f';
+}
+
 size_t trn_dtype_size(uint8_t dtype) {
     static const uint8_t sizes[] = {
         [trn_dtype_F32] = 4, [trn_dtype_F64] = 8, [trn_dtype_F16] = 2, [trn_dtype_I64] = 8,

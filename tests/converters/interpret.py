@@ -140,12 +140,16 @@ class Run:
             a = node.attributes
             y[...] = FUNCTIONS[a["function"]](result, a["alpha"], a["beta"])
 
-    def _softmax(self, node: Node) -> None:
-        x = self.read(node.inputs[0])
+    def _normalize(self, node: Node) -> None:
+        x, kind = self.read(node.inputs[0]), node.attributes["kind"]
+        if kind == "MEAN_VARIANCE":
+            variance = x.var(axis=-1, keepdims=True) + node.attributes["epsilon"]
+            self.view(node.outputs[0])[...] = (x - x.mean(axis=-1, keepdims=True)) / np.sqrt(variance)
+            return
         shifted = x - x.max(axis=-1, keepdims=True)
         total = np.exp(shifted).sum(axis=-1, keepdims=True)
         self.view(node.outputs[0])[...] = (
-            shifted - np.log(total) if node.attributes["logarithm"] else np.exp(shifted) / total
+            shifted - np.log(total) if kind == "LOG_SOFTMAX" else np.exp(shifted) / total
         )
 
     def _gather(self, node: Node) -> None:

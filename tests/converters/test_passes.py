@@ -145,9 +145,9 @@ def test_copies_end_where_the_producer_writes():
 
 def test_copies_stay_where_a_kernel_wants_rows_or_a_part_is_copied():
     x, a, y = tensor([2, 3], "INPUT", "x"), tensor([2, 3]), tensor([3, 2], "OUTPUT", "y")
-    soft = Node("softmax", [x], [a], {"logarithm": 0}, "s")
+    soft = Node("normalize", [x], [a], {"kind": "SOFTMAX", "epsilon": 0.0}, "s")
     graph = graph_of([soft, Node("copy", [view(a, [3, 2], 0, [1, 3])], [y], {}, "c")], [x], [y])
-    assert same_after(eliminate_copies, graph, x=random(2, 3))[1] == "softmax copy"
+    assert same_after(eliminate_copies, graph, x=random(2, 3))[1] == "normalize copy"
     b, part = tensor([2, 3]), tensor([1, 3], "OUTPUT", "part")
     graph = graph_of(
         [elementwise("EXP", [x], b), Node("copy", [view(b, [1, 3], 3, [3, 1])], [part], {}, "c")], [x], [part]

@@ -32,7 +32,17 @@
     F(ELU, vf_select(vf_lt(x, MAP_ZERO), vf_mul(alpha, f32_expm1(x)), x))                             \
     F(SOFTSIGN, vf_div(x, vf_add(MAP_ONE, vf_abs(x))))                                                \
     F(SOFTPLUS, f32_softplus(x))                                                                      \
-    F(CLIP, vf_at_most(beta, vf_at_least(alpha, x)))
+    F(CLIP, vf_at_most(beta, vf_at_least(alpha, x)))                                                  \
+    F(SIGN, vf_select(vf_lt(x, MAP_ZERO), vf_set1(-1.0f), vf_select(vf_lt(MAP_ZERO, x), MAP_ONE, x)))
+
+// fmodf is exact, hence the same in every C library.
+TRN_INLINE vf map_remainder(vf a, vf b) {
+    float x[VF_LANES], y[VF_LANES];
+    vf_store(x, a);
+    vf_store(y, b);
+    for (int i = 0; i < VF_LANES; i++) x[i] = fmodf(x[i], y[i]);
+    return vf_load(x);
+}
 
 // F(row of ops.def, value at a, b). The smaller (larger) of two zeros is b.
 #define MAP2_FUNCTIONS(F)                                            \
@@ -42,7 +52,9 @@
     F(DIV, vf_div(a, b))                                             \
     F(POW, f32_pow(a, b))                                            \
     F(MIN, vf_select(vf_is_nan(a), a, vf_at_most(a, b)))             \
-    F(MAX, vf_select(vf_is_nan(a), a, vf_at_least(a, b)))
+    F(MAX, vf_select(vf_is_nan(a), a, vf_at_least(a, b)))            \
+    F(PRELU, vf_select(vf_lt(a, MAP_ZERO), vf_mul(b, a), a))         \
+    F(FMOD, map_remainder(a, b))
 
 #define MAP_LOOP(name, expression)                                                                             \
     static void map_##name(size_t n, const float *from, vf alpha, vf beta, float *y) {                         \

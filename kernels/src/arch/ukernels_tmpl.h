@@ -12,6 +12,7 @@
 #include "gemm_tmpl.h"
 #include "cells_tmpl.h"
 #include "map_tmpl.h"
+#include "reduce_tmpl.h"
 #include "softmax_tmpl.h"
 
 // A kernel that is missing or has other parameters than its row does not compile.

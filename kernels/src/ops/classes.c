@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The operators by kind.
+// The operators by kind, and running them.
 #include "../ops.h"
 
 const trn_op_class *trn_op_class_of(uint32_t kind) {
@@ -10,4 +10,13 @@ const trn_op_class *trn_op_class_of(uint32_t kind) {
 #include "tinyrnn/ops.def"
     }
     return NULL;
+}
+
+trn_status trn_run_block(const trn_op *ops, const trn_file *file, uint32_t block, trn_error *error) {
+    const trn_op *op = ops + file->blocks[block].first_operator, *end = op + file->blocks[block].operator_count;
+    for (; op < end; op++) {
+        trn_status status = op->class->run(op, error);
+        if (status != TRN_OK) return status;
+    }
+    return TRN_OK;
 }

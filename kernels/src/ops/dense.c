@@ -27,10 +27,9 @@ static trn_status check(const trn_file *file, const trn_record_operator *record,
                       "x", "x and y must be float32 of rank 2 or more, y of the highest rank");
     TRN_CHECK_REQUIRE(file, record, error, !bias || (bias->dtype == trn_dtype_F32 && bias->rank == 1), "bias",
                       "expected float32 of rank 1");
-    const trn_function_row *row = trn_function_row_of(trn_integer(file, record, trn_at_dense_function));
-    TRN_CHECK_REQUIRE(file, record, error, row && row->inputs == 1 && row->from == 'f' && row->to == 'f', "function",
-                      "found %lld, expected a function of one float",
-                      (long long)trn_integer(file, record, trn_at_dense_function));
+    int64_t function = trn_integer(file, record, trn_at_dense_function);
+    TRN_CHECK_REQUIRE(file, record, error, trn_is_activation(function), "function",
+                      "found %lld, expected a function of one float", (long long)function);
     return TRN_OK;
 }
 

@@ -3,6 +3,8 @@
 //
 // Every input and every function of the program has a register: TILE float32 or TILE int64. float32 tensors with
 // contiguous elements are read, and the last function writes, in place of a register.
+#include <math.h>
+
 #include "strided.h"
 
 #define TILE          128
@@ -199,16 +201,45 @@ static int64_t float_to_int(float v) {
     return v == v ? (int64_t)v : 0;
 }
 
+static int64_t modulo(int64_t a, int64_t b, int floored) {
+    if (b == 0 || b == -1) return 0;
+    int64_t r = a % b;
+    return floored && r != 0 && (r < 0) != (b < 0) ? r + b : r;
+}
+
 static int64_t divide(int64_t a, int64_t b) {
     if (b == 0) return 0;
     return b == -1 ? (int64_t)(0 - (uint64_t)a) : a / b;
 }
 
-// The functions that work on or make integers; unsigned arithmetic wraps.
+// The functions that test floats.
+static void run_test(const instruction *f, size_t n, const float *a, const float *b, int64_t *y) {
+#define EACH(expression)                                \
+    for (size_t i = 0; i < n; i++) y[i] = (expression); \
+    return
+    switch (f->row->value) {
+    case trn_fn_F_TO_I:
+        EACH(float_to_int(a[i]));
+    case trn_fn_F_TO_BOOL:
+        EACH(a[i] != 0);
+    case trn_fn_EQUAL:
+        EACH(a[i] == b[i]);
+    case trn_fn_LESS:
+        EACH(a[i] < b[i]);
+    case trn_fn_LESS_EQUAL:
+        EACH(a[i] <= b[i]);
+    case trn_fn_IS_NAN:
+        EACH(a[i] != a[i]);
+    default:  // IS_INF
+        EACH((f->alpha == 1 && a[i] == INFINITY) || (f->beta == 1 && a[i] == -INFINITY));
+    }
+#undef EACH
+}
+
+// The functions that work on integers; unsigned arithmetic wraps.
 static void run_integer(const trn_function_row *row, size_t n, const void *a_register, const void *b_register,
                         void *y_register) {
     const int64_t *a = a_register, *b = b_register;
-    const float *x = a_register;
     int64_t *y = y_register;
 #define EACH(expression)                                \
     for (size_t i = 0; i < n; i++) y[i] = (expression); \
@@ -232,16 +263,40 @@ static void run_integer(const trn_function_row *row, size_t n, const void *a_reg
         EACH((int64_t)(0 - (uint64_t)a[i]));
     case trn_fn_I_ABS:
         EACH(a[i] < 0 ? (int64_t)(0 - (uint64_t)a[i]) : a[i]);
-    case trn_fn_F_TO_I:
-        EACH(float_to_int(x[i]));
-    case trn_fn_F_TO_BOOL:
-        EACH(x[i] != 0);
+    case trn_fn_I_MOD:
+        EACH(modulo(a[i], b[i], 1));
+    case trn_fn_I_FMOD:
+        EACH(modulo(a[i], b[i], 0));
+    case trn_fn_I_AND:
+        EACH(a[i] != 0 && b[i] != 0);
+    case trn_fn_I_OR:
+        EACH(a[i] != 0 || b[i] != 0);
+    case trn_fn_I_XOR:
+        EACH((a[i] != 0) != (b[i] != 0));
+    case trn_fn_I_NOT:
+        EACH(a[i] == 0);
+    case trn_fn_I_SIGN:
+        EACH((a[i] > 0) - (a[i] < 0));
+    case trn_fn_I_EQUAL:
+        EACH(a[i] == b[i]);
+    case trn_fn_I_LESS:
+        EACH(a[i] < b[i]);
+    case trn_fn_I_LESS_EQUAL:
+        EACH(a[i] <= b[i]);
     case trn_fn_I_TO_BOOL:
         EACH(a[i] != 0);
-    case trn_fn_I_TO_F:
+    default:  // I_TO_F
         for (size_t i = 0; i < n; i++) ((float *)y_register)[i] = (float)a[i];
     }
 #undef EACH
+}
+
+static void choose_floats(size_t n, const float *condition, const float *a, const float *b, float *y) {
+    for (size_t i = 0; i < n; i++) y[i] = condition[i] != 0 ? a[i] : b[i];
+}
+
+static void choose_integers(size_t n, const int64_t *condition, const int64_t *a, const int64_t *b, int64_t *y) {
+    for (size_t i = 0; i < n; i++) y[i] = condition[i] != 0 ? a[i] : b[i];
 }
 
 // One tile: n elements from these offsets of y and the inputs.
@@ -260,7 +315,10 @@ static void run_tile(const trn_op *op, const elementwise_plan *p, const int64_t 
         const instruction *f = &p->program[i];
         void *target = i + 1 == p->length && direct ? (void *)((float *)y->data + to) : memory;
         const void *a = registers[f->source[0]], *b = registers[f->source[1]];
-        if (f->row->from == 'i' || f->row->to == 'i') run_integer(f->row, n, a, b, target);
+        if (f->row->value == trn_fn_WHERE) choose_floats(n, a, b, registers[f->source[2]], target);
+        else if (f->row->value == trn_fn_I_WHERE) choose_integers(n, a, b, registers[f->source[2]], target);
+        else if (f->row->from == 'i') run_integer(f->row, n, a, b, target);
+        else if (f->row->to == 'i') run_test(f, n, a, b, target);
         else if (f->row->inputs == 1) op->ukernels->f32_vmap(f->row->value, n, a, f->alpha, f->beta, target);
         else op->ukernels->f32_vmap2(f->row->value, n, a, b, target);
         registers[p->inputs + i] = target;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // gather: slices of x picked by index (an embedding's rows, say).
-#include "strided.h"
+#include "indexed.h"
 
 typedef struct gather_plan {
     trn_copy_plan slice;  // [A..., B...]
@@ -18,9 +18,7 @@ static trn_status check(const trn_file *file, const trn_record_operator *record,
                       (long long)axis, x->rank);
     TRN_CHECK_REQUIRE(file, record, error, x->dtype == y->dtype && y->rank == x->rank - 1 + indices->rank, "y",
                       "it differs from x in dtype, or its rank is not x's - 1 + indices'");
-    TRN_CHECK_REQUIRE(file, record, error, indices->dtype == trn_dtype_I64 || indices->dtype == trn_dtype_I32,
-                      "indices", "found %s, expected int64 or int32", trn_dtype_name(indices->dtype));
-    return TRN_OK;
+    return trn_check_indices(file, record, indices, error);
 }
 
 static size_t plan_size(const trn_file *file, const trn_record_operator *record) {
@@ -59,16 +57,11 @@ static trn_status run(const trn_op *op, trn_error *error) {
     const gather_plan *p = op->plan;
     const trn_view *x = trn_input(op, trn_in_gather_x), *y = trn_output(op, trn_out_gather_y),
                    *indices = trn_input(op, trn_in_gather_indices);
-    int64_t index[TRN_MAX_RANK] = {0}, offsets[2] = {0, 0}, size = (int64_t)trn_dtype_size(x->dtype);
+    int64_t index[TRN_MAX_RANK] = {0}, offsets[2] = {0, 0}, i, size = (int64_t)trn_dtype_size(x->dtype);
     if (p->indices.count == 0) return TRN_OK;
     do {
-        // volatile: read once, so that memory which changes between the check and the use cannot matter
-        int64_t i = indices->dtype == trn_dtype_I64 ? ((const volatile int64_t *)indices->data)[offsets[0]]
-                                                    : ((const volatile int32_t *)indices->data)[offsets[0]];
-        if (i < -p->n || i >= p->n)
-            return TRN_OP_FAIL(op, error, TRN_INDEX_RANGE, "indices", "found %lld, the axis has %lld entries",
-                               (long long)i, (long long)p->n);
-        if (i < 0) i += p->n;
+        trn_status status = trn_take_index(op, indices, offsets[0], p->n, &i, error);
+        if (status != TRN_OK) return status;
         trn_copy_run(&p->slice, (char *)y->data + offsets[1] * size, (const char *)x->data + i * p->x_stride * size);
     } while (trn_nest_next(&p->indices, p->strides, 0, index, offsets));
     return TRN_OK;

@@ -19,10 +19,9 @@ static trn_status check_activations(const trn_file *file, const trn_record_opera
     TRN_CHECK_REQUIRE(file, record, error, count == (uint32_t)(directions * per_direction * 3), "activations",
                       "found %u numbers, expected %lld", count, (long long)(directions * per_direction * 3));
     for (uint32_t i = 0; i < count; i += 3) {
-        const trn_function_row *row = trn_function_row_of(trn_integer(file, record, first + i));
-        TRN_CHECK_REQUIRE(file, record, error, row && row->inputs == 1 && row->from == 'f' && row->to == 'f',
-                          "activations", "found %lld, expected a function of one float",
-                          (long long)trn_integer(file, record, first + i));
+        int64_t function = trn_integer(file, record, first + i);
+        TRN_CHECK_REQUIRE(file, record, error, trn_is_activation(function), "activations",
+                          "found %lld, expected a function of one float", (long long)function);
     }
     return TRN_OK;
 }

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// branch: runs one of two blocks; both write the same tensors.
+#include "../ops.h"
+
+static trn_status check(const trn_file *file, const trn_record_operator *record, trn_error *error) {
+    const trn_record_tensor *condition = trn_input_record(file, record, trn_in_branch_condition);
+    TRN_CHECK_REQUIRE(file, record, error, condition->dtype == trn_dtype_BOOL, "condition", "found %s, expected bool",
+                      trn_dtype_name(condition->dtype));
+    return TRN_OK;  // the reader has checked the blocks
+}
+
+static size_t plan_size(const trn_file *file, const trn_record_operator *record) {
+    (void)file, (void)record;
+    return 0;
+}
+
+static trn_status prepare(trn_op *op, trn_error *error) {
+    const trn_view *condition = trn_input(op, trn_in_branch_condition);
+    for (uint32_t k = 0; k < condition->rank; k++)
+        TRN_OP_REQUIRE(op, error, condition->dims[k] == 1, "condition", "dimension %u is %lld, expected one element", k,
+                       (long long)condition->dims[k]);
+    return TRN_OK;
+}
+
+static trn_status run(const trn_op *op, trn_error *error) {
+    int taken = *(const uint8_t *)trn_input(op, trn_in_branch_condition)->data != 0;
+    uint32_t block =
+        (uint32_t)trn_integer(op->file, op->record, taken ? trn_at_branch_then_block : trn_at_branch_else_block);
+    return trn_run_block(op->ops, op->file, block, error);
+}
+
+const trn_op_class trn_op_class_branch = {"branch", check, plan_size, prepare, run};
