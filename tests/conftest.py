@@ -15,8 +15,9 @@ def made(tmp_path_factory):
 
     @functools.cache
     def make(name, **keywords):
-        import graphs
         import onnx
+
+        import graphs
         from tinyrnn.converters import convert
 
         stem = "_".join([name, *(f"{key}-{value}" for key, value in sorted(keywords.items()))])

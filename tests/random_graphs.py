@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import onnx
-from graphs import GATES, model, value, weights
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
-from tinyrnn.converters import convert_bytes
 
 import tinyrnn
+from graphs import GATES, model, value, weights
+from tinyrnn.converters import convert_bytes
 
 
 def layer(

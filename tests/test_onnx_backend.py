@@ -10,9 +10,9 @@ import numpy as np
 import onnx.backend.base
 import onnx.backend.test
 import pytest
-from tinyrnn.converters import convert_bytes
 
 import tinyrnn
+from tinyrnn.converters import convert_bytes
 
 
 class Prepared(onnx.backend.base.BackendRep):

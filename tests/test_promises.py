@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_graphs import Stack, layer, load
-from tinyrnn.converters import references
 
 import tinyrnn
+from random_graphs import Stack, layer, load
+from tinyrnn.converters import references
 
 CELLS = ["RNN", "LSTM", "GRU"]
 HIDDEN = st.sampled_from([1, 2, 7, 8, 15, 16, 17, 31, 33, 48, 64, 100])

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 import zoo
 
 pytestmark = pytest.mark.skipif(not zoo.VISIBLE.is_dir(), reason="the zoo is not beside the project")

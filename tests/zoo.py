@@ -45,7 +45,6 @@ def meta_of(name: str) -> dict:
 def judge(name: str) -> dict:
     """Run a case here: {verdict: agrees, differs or refused, error, why}."""
     import zoo_adapter
-
     from tinyrnn.errors import TinyRNNError
 
     meta, io = meta_of(name), np.load(VISIBLE / name / "io.npz")

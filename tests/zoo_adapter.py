@@ -8,9 +8,8 @@ import numpy as np
 
 def run(model_path: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Convert, load and run a model once."""
-    from tinyrnn.converters import convert_bytes
-
     import tinyrnn
+    from tinyrnn.converters import convert_bytes
 
     data, _ = convert_bytes(model_path)
     return tinyrnn.load(data).run(inputs)

@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 try:
-    import co2
     import matplotlib
     import numpy as np
-    from tinyrnn.converters import convert
 
+    import co2
     import tinyrnn
+    from tinyrnn.converters import convert
 except ImportError as error:
     sys.exit(f'demo: {error.name} is not installed; try: pip install "tinyrnn[demo]"')
 

@@ -22,8 +22,9 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-import co2
 import numpy as np
+
+import co2
 
 try:
     import onnx

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
-from interpret import Run
 from onnx import TensorProto, helper, numpy_helper
+
+from interpret import Run
 from tinyrnn.converters import onnx_frontend, registry
 from tinyrnn.converters.driver import lower_model
 from tinyrnn.converters.ir import verify

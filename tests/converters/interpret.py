@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from tinyrnn.converters import dims as dm
 from tinyrnn.converters import packing
 from tinyrnn.converters.ir import NUMPY_TYPE, Graph, Node, Tensor

@@ -4,8 +4,8 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tinyrnn.converters import dims as dm
 
+from tinyrnn.converters import dims as dm
 from tinyrnn.errors import ShapeError
 
 T, N = dm.symbol("t"), dm.symbol("n")

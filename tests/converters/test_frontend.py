@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from build import f32, kinds, lowered, model, node, random, run
 from onnx import helper
-from tinyrnn.converters import ConversionError, convert_bytes
 
+from build import f32, kinds, lowered, model, node, random, run
+from tinyrnn.converters import ConversionError, convert_bytes
 from tinyrnn.errors import ModelFormatError, TinyRNNError
 
 

@@ -4,10 +4,10 @@
 import numpy as np
 import onnx
 import pytest
-from build import INT32, INT64, kinds, lowered, model, node, random, reference, run
 from onnx import TensorProto, helper
-from tinyrnn.converters import ConversionError
 
+from build import INT32, INT64, kinds, lowered, model, node, random, reference, run
+from tinyrnn.converters import ConversionError
 from tinyrnn.errors import TinyRNNError
 
 X = random(3, 4)

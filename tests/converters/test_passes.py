@@ -3,6 +3,7 @@
 
 import numpy as np
 import pytest
+
 from build import kinds, lowered, model, node, random, reference, run
 from interpret import Run
 from tinyrnn.converters import dims as dm

@@ -5,6 +5,7 @@ import itertools
 
 import numpy as np
 import pytest
+
 from build import INT32, INT64, lowered, model, node, random, run
 from tinyrnn.converters import ConversionError, references
 from tinyrnn.converters.ops.recurrent import ACTIVATIONS, GATES

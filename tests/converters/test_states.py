@@ -3,6 +3,7 @@
 
 import numpy as np
 import pytest
+
 from build import INT64, kinds, lowered, model, node, random
 from interpret import Run
 from tinyrnn.converters import ConversionError

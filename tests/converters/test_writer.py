@@ -7,10 +7,10 @@ import zlib
 
 import numpy as np
 import pytest
-from build import lowered, model, node, random
-from tinyrnn.converters import Report, convert, convert_bytes, writer
 
+from build import lowered, model, node, random
 from tinyrnn import format as fmt
+from tinyrnn.converters import Report, convert, convert_bytes, writer
 from tinyrnn.errors import TinyRNNError
 
 H = 7

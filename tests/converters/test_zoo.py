@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+
 from build import lowered
 from interpret import Run
 from tinyrnn.converters import ConversionError

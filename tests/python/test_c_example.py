@@ -6,10 +6,10 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-import handmade
 import numpy as np
 import pytest
 
+import handmade
 import tinyrnn
 
 PROGRAM = Path(__file__).resolve().parents[2] / "build" / "kernels" / "stream"

@@ -10,11 +10,11 @@ import subprocess
 import sys
 import time
 
-import graphs
 import numpy as np
 import onnx
 import pytest
 
+import graphs
 import tinyrnn
 from tinyrnn.cli import main
 

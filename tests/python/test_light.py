@@ -9,8 +9,9 @@ import statistics
 import subprocess
 import sys
 
-import handmade
 import pytest
+
+import handmade
 
 HEAVY = {
     "numpy",

@@ -7,10 +7,10 @@ import sys
 import threading
 import time
 
-import handmade
 import numpy as np
 import pytest
 
+import handmade
 import tinyrnn
 
 
