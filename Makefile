@@ -28,7 +28,8 @@ test-c:
 	CC="$(CC)" tools/test_kernels.sh $(BUILD)/kernels
 
 wheel: $(VENV)/.dev
-	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
+	@mkdir -p $(BUILD)
+	@$(BIN)/python -m build --wheel --no-isolation --outdir dist . >$(BUILD)/wheel.log 2>&1 || { cat $(BUILD)/wheel.log; exit 1; }
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
