@@ -340,6 +340,17 @@ _FUNCTIONS: dict[str, Callable[[Size, Size], Size]] = {
 }
 
 
+def signed_parts(size: Size) -> tuple[Size, Size]:
+    """(a, b) such that size = a - b, neither with a negative coefficient."""
+    plus, minus = {}, {}
+    for monomial, c in _terms(size):
+        if c > 0:
+            plus[monomial] = c
+        else:
+            minus[monomial] = -c
+    return _make(plus), _make(minus)
+
+
 def symbols(size: Size) -> set[str]:
     """The names of all symbols in it."""
     found: set[str] = set()

@@ -24,5 +24,9 @@ class ConversionError(UnsupportedError):
         super().__init__(text)
 
 
+class PoisonedError(Exception):
+    """Raised inside a lowering: a node of its body cannot be converted, which is noted already."""
+
+
 class NodeError(Exception):
     """Raised inside a lowering: why this node cannot be converted. Collected, then reported as ConversionError."""

@@ -61,13 +61,32 @@ class Tensor:
 
 @dataclass(eq=False, slots=True)
 class Node:
-    """A call of an engine operator. `attributes` are in the order of ops.def; a list stands for all that remain."""
+    """A call of an engine operator. `attributes` are in the order of ops.def; a list stands for all that remain.
+
+    A `branch` holds its two blocks of operators; the writer numbers them.
+    """
 
     kind: str
     inputs: list[Tensor | None]
     outputs: list[Tensor | None]
     attributes: dict[str, Any] = field(default_factory=dict)
     name: str = ""
+    blocks: list[list[Node]] = field(default_factory=list)
+
+    def nested(self) -> Iterator[Node]:
+        """The operator, and all that its blocks hold, in the order in which they run."""
+        yield self
+        for block in self.blocks:
+            for node in block:
+                yield from node.nested()
+
+    def reads(self) -> list[Tensor]:
+        """What it reads, in its blocks too."""
+        return [t for node in self.nested() for t in node.inputs if t is not None]
+
+    def writes(self) -> list[Tensor]:
+        """What it writes, in its blocks too."""
+        return [t for node in self.nested() for t in node.outputs if t is not None]
 
 
 @dataclass(eq=False, slots=True)
@@ -109,6 +128,11 @@ class Graph:
         """The symbol that has a role, or None."""
         return next((name for name, r in self.symbols.items() if r == role), None)
 
+    def all_nodes(self) -> Iterator[Node]:
+        """Every operator, those inside of branches after the branch."""
+        for node in self.nodes:
+            yield from node.nested()
+
     def tensors(self) -> list[Tensor]:
         """Every tensor in use, roots before their views, in a fixed order."""
         seen: dict[int, Tensor] = {}
@@ -124,7 +148,7 @@ class Graph:
             yield from (t for t in (state.tensor, state.initial) if t is not None)
             for tie in state.ties:
                 yield from tie
-        for node in self.nodes:
+        for node in self.all_nodes():
             yield from (t for t in node.inputs + node.outputs if t is not None)
 
 
@@ -133,8 +157,7 @@ def verify(graph: Graph) -> None:
     for t in graph.tensors():
         _verify_tensor(graph, t)
     written: set[int] = set()
-    for node in graph.nodes:
-        _verify_node(node, written)
+    _verify_block(graph.nodes, written)
     missing = [p.name for p in graph.outputs if id(p.tensor) not in written]
     _must(not missing, f"outputs never written: {missing}")
     for state in graph.states:
@@ -169,6 +192,18 @@ def _verify_tensor(graph: Graph, t: Tensor) -> None:
         _must(t.data is not None and t.data.dtype == NUMPY_TYPE[t.dtype], f"{t.name}: its data is not {t.dtype}")
     for size in (*t.dims, *t.strides, t.offset):
         _must(dm.symbols(size) <= set(graph.symbols), f"{t.name}: unknown symbol in {size}")
+
+
+def _verify_block(nodes: list[Node], written: set[int]) -> None:
+    """What a branch leaves written is what both of its blocks write."""
+    for node in nodes:
+        _verify_node(node, written)
+        _must(len(node.blocks) == (2 if node.kind == "branch" else 0), f"{node.name}: {len(node.blocks)} blocks")
+        if node.blocks:
+            ends = [set(written), set(written)]
+            for block, end in zip(node.blocks, ends, strict=True):
+                _verify_block(block, end)
+            written |= ends[0] & ends[1]
 
 
 def _verify_node(node: Node, written: set[int]) -> None:
@@ -220,11 +255,16 @@ def dump(graph: Graph) -> str:
     lines += [
         f"input {p.name} = {show(p.tensor)} state={p.state} t={p.time_axis} b={p.batch_axis}" for p in graph.inputs
     ]
-    for node in graph.nodes:
-        given = ", ".join(show(t) for t in node.inputs)
-        lines.append(
-            f"{', '.join(show(t) for t in node.outputs)} = {node.kind}({given}) {node.attributes}  # {node.name}"
-        )
+
+    def show_block(nodes: list[Node], indent: str) -> None:
+        for node in nodes:
+            made, given = (", ".join(show(t) for t in operands) for operands in (node.outputs, node.inputs))
+            lines.append(f"{indent}{made} = {node.kind}({given}) {node.attributes}  # {node.name}")
+            for word, block in zip(("then", "else"), node.blocks, strict=False):
+                lines.append(f"{indent}  {word}:")
+                show_block(block, indent + "    ")
+
+    show_block(graph.nodes, "")
     lines += [
         f"output {p.name} = {show(p.tensor)} state={p.state} t={p.time_axis} b={p.batch_axis}" for p in graph.outputs
     ]

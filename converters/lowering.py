@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections import ChainMap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,10 +17,10 @@ from tinyrnn.errors import TinyRNNError
 from . import dims as dm
 from . import registry, values
 from .dims import Dim, Size
-from .errors import ConversionError, NodeError
+from .errors import ConversionError, NodeError, PoisonedError
 from .fold import fold
 from .ir import FLOATS, ITEM_SIZE, MAX_RANK, NUMPY_TYPE, Graph, Node, Port, Tensor
-from .onnx_model import OnnxInput, OnnxModel, OnnxNode
+from .onnx_model import OnnxInput, OnnxModel, OnnxNode, Subgraph
 from .sizes import RestartError, Sizes
 from .values import Time, Value
 
@@ -38,6 +40,15 @@ class Recurrence:
     reverse: bool
 
 
+@dataclass(eq=False, slots=True)
+class Mark:
+    """How far a walk has come, so that what it tries can be undone."""
+
+    problems: int
+    recurrences: int
+    streamable: tuple[bool, str]
+
+
 @dataclass(eq=False)
 class Context:
     """One walk: the graph so far, and the building blocks that the functions of ops/ use."""
@@ -47,6 +58,8 @@ class Context:
     graph: Graph = field(default_factory=Graph)
     recurrences: list[Recurrence] = field(default_factory=list)
     node: OnnxNode = None  # type: ignore[assignment]
+    scope: ChainMap[str, Value | None] = field(default_factory=ChainMap)
+    problems: list[str] = field(default_factory=list)
     _weights: dict[Any, tuple[np.ndarray, Tensor]] = field(default_factory=dict)
     _views: dict[Any, Tensor] = field(default_factory=dict)
     _copies: dict[Any, Value] = field(default_factory=dict)
@@ -205,14 +218,47 @@ class Context:
     def operand(self, v: Value, rows: bool = False) -> Tensor:
         """The value as an operand of an engine operator, with its last axis contiguous where the kernel wants rows."""
         if v.sym is not None:
-            self.sizes.bind_hints(self.sizes.tried(*v.sym.flat), self.where)
-            raise NodeError(f"uses the size {list(v.sym.flat)} as data, which is not supported")
+            v = self._materialised(v)
         if v.const is not None:
             v = self._stored(v)
         tensor = self._view(v)
         if rows and not tensor.has_rows():
             return self.operand(self.copied(v))
         return tensor
+
+    def _materialised(self, v: Value) -> Value:
+        """Sizes as data: each is what the operator `shape` reads off a view of one number with that many elements."""
+        assert v.sym is not None
+        sizes = list(v.sym.flat)
+        key = ("sizes", tuple(sizes))
+        flat = self._copies.get(key)
+        if flat is None:
+            target = self.new((len(sizes),), "I64")
+            flat = self._copies[key] = values.of_tensor(target)
+            for i, size in enumerate(sizes):
+                self._write_size(size, values.slice_axis(flat, 0, i, 1))
+        seen = values.reshape(flat, v.sym.shape, None)
+        assert seen is not None
+        if v.dtype == "I32":
+            seen = self.elementwise("I_IDENTITY", seen, dtype="I32")
+        return self._broadcast(replace(seen, dtype=v.dtype), v.dims)
+
+    def _write_size(self, size: Size, place: Value) -> None:
+        """A dimension cannot be negative, so that of a size which may be, one part is taken from the other."""
+        if isinstance(size, int):
+            number = values.of_array(np.array([size], np.int64), "I64")
+            self.emit("copy", [self.operand(number)], [self.operand(place)])
+            return
+        if dm.at_most(0, size):
+            one = values.of_array(np.zeros((), np.uint8), "U8")
+            self.emit("shape", [self.operand(values.expand(one, (size,)))], [self.operand(place)])
+            return
+        parts = dm.signed_parts(size)
+        made = [values.of_sizes(values.objects([part])) for part in parts]
+        if not all(dm.at_most(0, part) for part in parts):
+            raise NodeError(f"uses the size {size} as data, which may be negative")
+        step = ("I_SUB", 0, 1, 0, 0.0, 0.0)
+        self.emit("elementwise", [self.operand(p) for p in made], [self.operand(place)], program=[step])
 
     def _stored(self, v: Value) -> Value:
         """A constant as a tensor in the weights; broadcast axes have stride 0."""
@@ -277,23 +323,81 @@ class Context:
 
     def run(self, inputs: list[OnnxInput], bound: dict[str, np.ndarray]) -> Graph:
         """Lower every node. Raises RestartError where a symbol had to be bound, ConversionError with all problems."""
-        known: dict[str, Value | None] = {}
-        for name, array in (self.model.constants | bound).items():
-            known[name] = values.of_array(array, _NAMES.get(array.dtype, str(array.dtype)))
+        self._define(self.model.constants | bound)
         for given in inputs:
-            known[given.name] = self._input(given)
-        problems: list[str] = []
-        for node in self.model.nodes:
-            self.node = node
-            results = self._lower(node, [known[n] if n else _ABSENT for n in node.inputs], problems)
-            known.update((n, v) for n, v in zip(node.outputs, results, strict=False) if n)
-        if problems:
-            raise ConversionError(problems)
+            self.scope[given.name] = self._input(given)
+        self._walk(self.model.nodes)
+        if self.problems:
+            raise ConversionError(self.problems)
         for name in self.model.outputs:
-            self._output(name, known[name])
+            self._output(name, self.scope[name])
         return self.graph
 
-    def _lower(self, node: OnnxNode, operands: list[Any], problems: list[str]) -> list[Value | None]:
+    def _define(self, constants: dict[str, np.ndarray]) -> None:
+        for name, array in constants.items():
+            self.scope[name] = values.of_array(array, _NAMES.get(array.dtype, str(array.dtype)))
+
+    def _walk(self, nodes: list[OnnxNode]) -> None:
+        for node in nodes:
+            self.node = node
+            results = self._lower(node, [self.scope[n] if n else _ABSENT for n in node.inputs])
+            self.scope.update((n, v) for n, v in zip(node.outputs, results, strict=False) if n)
+
+    def body(self, body: Subgraph) -> list[Value]:
+        """Lower the body of a branch where the walk stands; its results. Problems in it poison the node at hand."""
+        owner, self.scope = self.node, self.scope.new_child()
+        try:
+            self._define(body.constants)
+            self._walk(body.nodes)
+            results = [self.scope[name] for name in body.outputs]
+        finally:
+            self.node, self.scope = owner, self.scope.parents
+        if any(v is None for v in results):
+            raise PoisonedError
+        return results  # type: ignore[return-value]
+
+    @contextmanager
+    def block(self) -> Iterator[list[Node]]:
+        """Operators are appended to a block of their own. What is made in it cannot be used outside."""
+        outer, copies = self.graph.nodes, dict(self._copies)
+        block: list[Node] = []
+        self.graph.nodes = block
+        try:
+            yield block
+        finally:
+            self.graph.nodes, self._copies = outer, copies
+
+    def mark(self) -> Mark:
+        """Where the walk stands now."""
+        return Mark(len(self.problems), len(self.recurrences), (self.graph.streamable, self.graph.reason))
+
+    def rewind(self, mark: Mark) -> None:
+        """Forget what was noted since; its operators stand in blocks that nobody keeps."""
+        del self.problems[mark.problems :], self.recurrences[mark.recurrences :]
+        self.graph.streamable, self.graph.reason = mark.streamable
+
+    def assume(self, a: Size, b: Size) -> None:
+        """Go on with two sizes as the same; a copy that changes one into the other fails in a run where they differ."""
+        if isinstance(a, int):
+            a, b = b, a
+        names = dm.symbols(a - b)
+        if len(names) == 1 and dm.solve(a, b, *names) is not None:
+            self.equal(a, b, f"must have {a} = {b}")
+        note = f"{self.where}: converted for {a} = {b} only"
+        if note not in self.sizes.notes:
+            self.sizes.notes.append(note)
+        for name, v in list(self.scope.items()):
+            if v is None or a not in v.dims:
+                continue
+            dims = tuple(b if d == a else d for d in v.dims)
+            if v.tensor is None:
+                self.scope[name] = replace(v, dims=dims)
+                continue
+            target = self.new(dims, v.tensor.dtype)
+            self.emit("copy", [self.operand(v)], [target])
+            self.scope[name] = replace(values.of_tensor(target, v.dtype), time=v.time, late=v.late)
+
+    def _lower(self, node: OnnxNode, operands: list[Any]) -> list[Value | None]:
         """The outputs of a node; None for each after a problem, which poisons what hangs on it."""
         nothing: list[Value | None] = [None] * len(node.outputs)
         row = registry.find(node.domain, node.op, node.version)
@@ -310,7 +414,11 @@ class Context:
                 return nothing
             _check(node, row, len(operands))
             arguments += [None] * (row.inputs[1] - len(arguments)) if row.inputs[1] < 16 else []
+            if node.domain == "" and node.op in COMPARISONS:
+                self.sizes.bind_hints(self.sizes.tried(*_sizes_in(arguments)), self.where)
             results = row.function(self, node, *arguments)
+            if node.op == "Equal" and isinstance(results, Value):
+                results.asks = _question(arguments)
             results = results if isinstance(results, list) else [results]
             for name, v in zip(node.outputs, results, strict=False):
                 if name and v is None:
@@ -318,11 +426,13 @@ class Context:
             return results + nothing[len(results) :]
         except RestartError:
             raise
+        except PoisonedError:
+            pass
         except (NodeError, TinyRNNError) as e:
-            problems.append(f"{node.label}: {e}")
+            self.problems.append(f"{node.label}: {e}")
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, AssertionError) as e:
             # What a file may say and no lowering has foreseen: an odd type or value in an attribute.
-            problems.append(f"{node.label}: cannot be converted ({type(e).__name__}: {e})")
+            self.problems.append(f"{node.label}: cannot be converted ({type(e).__name__}: {e})")
         return nothing
 
     def _input(self, given: OnnxInput) -> Value:
@@ -373,6 +483,25 @@ _ABSENT = object()
 def show(*shapes: tuple[Size, ...]) -> str:
     """Shapes as text, for messages."""
     return " and ".join("[" + ", ".join(str(d) for d in shape) + "]" for shape in shapes)
+
+
+#: Whoever compares static sizes means those that were declared.
+COMPARISONS = frozenset(["Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual"])
+
+
+def _sizes_in(operands: list[Any]) -> list[Size]:
+    return [s for v in operands if v is not None and v.sym is not None for s in v.sym.flat]
+
+
+def _question(operands: list[Any]) -> tuple[Size, Size, bool] | None:
+    """The two sizes of which a node asks whether they are the same."""
+    found: list[Size] = []
+    for v in operands:
+        array = v.sym if v.sym is not None else v.const
+        if array is None or array.size != 1:
+            return None
+        found.append(array.reshape(-1)[0] if v.sym is not None else int(array.reshape(-1)[0]))
+    return found[0], found[1], True
 
 
 def _unsupported(node: OnnxNode) -> str:

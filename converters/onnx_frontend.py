@@ -6,7 +6,8 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ OLDEST_OPSET = 7
 MAX_NODES = 1_000_000
 MAX_INLINED_NODES = 200_000
 MAX_CALL_DEPTH = 64
+MAX_NESTING = 64  # bodies inside bodies
 MAX_BODIES = 16
 
 _DTYPES = {1: "F32", 10: "F16", 11: "F64", 7: "I64", 6: "I32", 3: "I8", 2: "U8", 9: "BOOL"}
@@ -80,13 +82,16 @@ def load(source: Any, supported: Callable[[str, str], bool]) -> OnnxModel:
     if graph.sparse_initializer:
         raise ConversionError([f"initializer {graph.sparse_initializer[0].values.name!r} is sparse; store it dense"])
     constants = _initializers(graph, folder)
-    nodes = [_node(n, opsets, i, folder) for i, n in enumerate(graph.node)]
+    reader = _Reader(opsets, folder, supported)
+    nodes = [reader.node(n, i) for i, n in enumerate(graph.node)]
     inputs = [_input(v) for v in graph.input if _text(v.name) not in constants]
     names = [v.name for v in inputs]
     if len(set(names)) < len(names):
         raise ModelFormatError(f"input {next(n for n in names if names.count(n) > 1)!r} is declared twice")
     outputs = [_text(v.name) for v in graph.output]
-    nodes = _sorted(nodes, {*constants, *names}, outputs)
+    given = {*constants, *names}
+    _check_defined(nodes, given, outputs)
+    nodes = _sorted(nodes, given)
     return OnnxModel(nodes, inputs, outputs, constants, opsets.get("", 0), len(data), hashlib.sha256(data).hexdigest())
 
 
@@ -134,20 +139,29 @@ def _inline(proto: onnx.ModelProto, supported: Callable[[str, str], bool], opset
         except Exception as e:
             raise ModelFormatError(f"the functions of the model could not be inlined: {e}") from None
     unknown = dict.fromkeys(
-        n.op_type for n in proto.graph.node if n.domain in ("", "ai.onnx") and not supported("", n.op_type)
+        n.op_type for n in _all_nodes(proto.graph) if n.domain in ("", "ai.onnx") and not supported("", n.op_type)
     )
     for op in list(unknown)[:MAX_BODIES]:
         if not _has_body(op, opsets.get("", 1)):
             continue
-        before = {n.op_type for n in proto.graph.node}
+        before = {n.op_type for n in _all_nodes(proto.graph)}
         try:
             trial = inliner.inline_selected_functions(proto, [("", op)], inline_schema_functions=True)
         except Exception:  # a body that needs types which the graph does not declare
             continue
-        after = {n.op_type for n in trial.graph.node}
+        after = {n.op_type for n in _all_nodes(trial.graph)}
         if op not in after and all(supported("", new) for new in after - before):
             proto = trial  # else the lowering reports the operator by its own name
     return proto
+
+
+def _all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """The nodes of a graph and of the bodies in it, however deep, without recursion."""
+    pending = [graph]
+    while pending:
+        for node in pending.pop().node:
+            yield node
+            pending += [a.g for a in node.attribute if a.type == onnx.AttributeProto.GRAPH]
 
 
 def _has_body(op: str, version: int) -> bool:
@@ -288,18 +302,52 @@ def _external(tensor: onnx.TensorProto, folder: Path | None, what: str, size: in
         return file.read(length)
 
 
-def _node(node: onnx.NodeProto, opsets: dict[str, int], index: int, folder: Path | None) -> OnnxNode:
-    domain = "" if node.domain == "ai.onnx" else _text(node.domain)
-    if not node.op_type:
-        raise ModelFormatError(f"node {node.name or f'#{index}'!r} has no operator type")
-    inputs, outputs = [_text(n) for n in node.input], [_text(n) for n in node.output]
-    version = opsets.get(domain, 0)
-    made = OnnxNode(_text(node.op_type), domain, _text(node.name), inputs, outputs, {}, version, node)
-    if domain == "" and not made.version:
-        raise ModelFormatError(f"{made.label}: the model does not import ONNX's own opset")
-    for attribute in node.attribute:
-        made.attributes[_text(attribute.name)] = _attribute(attribute, made, folder)
-    return made
+@dataclass(eq=False)
+class _Reader:
+    """Makes nodes of a model's protos, the bodies of branches included."""
+
+    opsets: dict[str, int]
+    folder: Path | None
+    supported: Callable[[str, str], bool]
+    depth: int = 0
+    count: int = 0
+
+    def node(self, node: onnx.NodeProto, index: int) -> OnnxNode:
+        """A node with its attributes."""
+        domain = "" if node.domain == "ai.onnx" else _text(node.domain)
+        if not node.op_type:
+            raise ModelFormatError(f"node {node.name or f'#{index}'!r} has no operator type")
+        self.count += 1
+        if self.count > MAX_NODES:
+            raise ConversionError([f"the graph has over {MAX_NODES} nodes; tinyrnn takes at most that many"])
+        inputs, outputs = [_text(n) for n in node.input], [_text(n) for n in node.output]
+        version = self.opsets.get(domain, 0)
+        made = OnnxNode(_text(node.op_type), domain, _text(node.name), inputs, outputs, {}, version, node)
+        if domain == "" and not made.version:
+            raise ModelFormatError(f"{made.label}: the model does not import ONNX's own opset")
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH and self.supported(domain, made.op):
+                made.attributes[_text(attribute.name)] = self.body(attribute.g, made)
+            else:
+                made.attributes[_text(attribute.name)] = _attribute(attribute, made, self.folder)
+        return made
+
+    def body(self, graph: onnx.GraphProto, owner: OnnxNode) -> Subgraph:
+        """The body of a branch. Its names hide outer ones; what it does not define itself, it captures."""
+        if self.depth == MAX_NESTING:
+            raise ConversionError([f"{owner.label}: bodies are nested over {MAX_NESTING} deep"])
+        if graph.sparse_initializer:
+            raise ConversionError([f"{owner.label}: its body has a sparse initializer; store it dense"])
+        self.depth += 1
+        constants = _initializers(graph, self.folder)
+        nodes = [self.node(n, i) for i, n in enumerate(graph.node)]
+        self.depth -= 1
+        inputs, outputs = ([_text(v.name) for v in values] for values in (graph.input, graph.output))
+        own = {*constants, *inputs}
+        made = own.union(*(node.outputs for node in nodes))
+        read = dict.fromkeys([name for node in nodes for name in node.reads] + outputs)
+        captures = [name for name in read if name and name not in made]
+        return Subgraph(_sorted(nodes, own.union(captures)), inputs, outputs, constants, captures)
 
 
 def _text(name: str | bytes) -> str:
@@ -354,20 +402,14 @@ def _input(value: onnx.ValueInfoProto) -> OnnxInput:
     return OnnxInput(name, _DTYPES[tensor.elem_type], dims)
 
 
-def _sorted(nodes: list[OnnxNode], given: set[str], outputs: list[str]) -> list[OnnxNode]:
+def _sorted(nodes: list[OnnxNode], given: set[str]) -> list[OnnxNode]:
     """The nodes in an order that defines every name before its use; the file's own order where that is one."""
-    maker: dict[str, int] = {}
-    for i, node in enumerate(nodes):
-        for name in node.outputs:
-            if name and (name in maker or name in given):
-                raise ModelFormatError(f"the name {name!r} is defined twice, the second time by {node.label}")
-            maker[name] = i
-    _check_defined(nodes, given, outputs, maker)
+    maker = _makers(nodes, given)
     if all(
-        maker.get(name, -1) < i for i, node in enumerate(nodes) for name in node.inputs if name and name not in given
+        maker.get(name, -1) < i for i, node in enumerate(nodes) for name in node.reads if name and name not in given
     ):
         return nodes
-    needs = [{maker[n] for n in node.inputs if n and n not in given} for node in nodes]
+    needs = [{maker[n] for n in node.reads if n and n not in given} for node in nodes]
     users: list[list[int]] = [[] for _ in nodes]
     for i, before in enumerate(needs):
         for j in before:
@@ -387,13 +429,25 @@ def _sorted(nodes: list[OnnxNode], given: set[str], outputs: list[str]) -> list[
     return [nodes[i] for i in order]
 
 
-def _check_defined(nodes: list[OnnxNode], given: set[str], outputs: Iterable[str], maker: dict[str, int]) -> None:
+def _makers(nodes: list[OnnxNode], given: set[str]) -> dict[str, int]:
+    """Name -> index of the node that makes it."""
+    maker: dict[str, int] = {}
+    for i, node in enumerate(nodes):
+        for name in node.outputs:
+            if name and (name in maker or name in given):
+                raise ModelFormatError(f"the name {name!r} is defined twice, the second time by {node.label}")
+            maker[name] = i
+    return maker
+
+
+def _check_defined(nodes: list[OnnxNode], given: set[str], outputs: Iterable[str]) -> None:
+    made = given.union(_makers(nodes, given))
     for node in nodes:
-        for name in node.inputs:
-            if name and name not in given and name not in maker:
+        for name in node.reads:
+            if name and name not in made:
                 raise ModelFormatError(f"{node.label} reads {name!r}, which nothing defines")
     for name in outputs:
-        if name not in given and (not name or name not in maker):
+        if not name or name not in made:
             raise ModelFormatError(f"output {name!r} is defined by no node, input or initializer")
 
 

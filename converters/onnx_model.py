@@ -3,14 +3,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 
+@dataclass(eq=False, slots=True)
 class Subgraph:
-    """Stands for an attribute that is a graph."""
+    """An attribute that is a graph: the body of a branch. `captures` are the outer names that it reads.
+
+    Of an operator that is not supported it stays empty: nobody reads it.
+    """
+
+    nodes: list[OnnxNode] = field(default_factory=list)
+    inputs: list[str] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
+    constants: dict[str, np.ndarray] = field(default_factory=dict)
+    captures: list[str] = field(default_factory=list)
 
 
 @dataclass(eq=False, slots=True)
@@ -32,6 +42,16 @@ class OnnxNode:
         kind = f"{self.domain}.{self.op}" if self.domain else self.op
         name = self.name or (f"-> {self.outputs[0]}" if self.outputs else "")
         return f"{kind} node {name!r}"
+
+    @property
+    def bodies(self) -> list[Subgraph]:
+        """The graphs among its attributes."""
+        return [v for v in self.attributes.values() if isinstance(v, Subgraph)]
+
+    @property
+    def reads(self) -> list[str]:
+        """Every name that it needs: its inputs, and what its bodies capture."""
+        return self.inputs + [name for body in self.bodies for name in body.captures]
 
 
 @dataclass(eq=False, slots=True)

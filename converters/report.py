@@ -84,7 +84,7 @@ def make_report(model: OnnxModel, lowered: Lowered) -> Report:
     constants = {id(t): t for t in graph.tensors() if t.data is not None}
     return Report(
         nodes=dict(sorted(Counter(n.op for n in model.nodes).items())),
-        operators=dict(sorted(Counter(n.kind for n in graph.nodes).items())),
+        operators=dict(sorted(Counter(n.kind for n in graph.all_nodes()).items())),
         parameters=sum(int(t.data.size) for t in constants.values() if t.data is not None),
         bytes_in=model.size,
         bytes_out=0,
@@ -98,6 +98,6 @@ def make_report(model: OnnxModel, lowered: Lowered) -> Report:
             {"name": s.tensor.name, "shape": _shape(s.tensor.dims, s.tensor.dtype), "why": s.why} for s in graph.states
         ],
         fused=lowered.fused,
-        copies=[n.name for n in graph.nodes if n.kind == "copy"],
+        copies=[n.name for n in graph.all_nodes() if n.kind == "copy"],
         notes=lowered.notes,
     )

@@ -36,6 +36,7 @@ class Value:
     sym: np.ndarray | None = None
     time: Time | None = None
     late: bool = False  # holds what is known only after the last step
+    asks: tuple[Size, Size, bool] | None = None  # one bool: whether the two sizes are the same (or, False, differ)
 
     @property
     def rank(self) -> int:
@@ -67,6 +68,13 @@ def of_tensor(tensor: Tensor, dtype: str | None = None) -> Value:
 def of_array(array: np.ndarray, dtype: str) -> Value:
     """A constant."""
     return Value(dtype, array.shape, const=array)
+
+
+def objects(sizes: list[Size]) -> np.ndarray:
+    """Sizes as an array of objects."""
+    array = np.empty(len(sizes), object)
+    array[:] = sizes
+    return array
 
 
 def of_sizes(sizes: np.ndarray, dtype: str = "I64") -> Value:

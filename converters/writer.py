@@ -44,9 +44,7 @@ class Writer:
             self._row("symbols", self._string(name), fmt.ENUMS["role"][role])
         for t in graph.tensors():
             self._tensor(t)
-        for node in graph.nodes:
-            self._node(node)
-        self._row("blocks", 0, len(graph.nodes))
+        self._blocks()
         for section, ports in (("inputs", graph.inputs), ("outputs", graph.outputs)):
             for p in ports:
                 self._row(section, self.index[id(p.tensor)], _or_none(p.state), p.time_axis, p.batch_axis)
@@ -66,6 +64,17 @@ class Writer:
         for key, value in self.metadata.items():
             self._row("metadata", self._string(key), self._string(value))
         return self._assemble()
+
+    def _blocks(self) -> None:
+        """Block after block, each behind the one that has its branch."""
+        blocks = [self.graph.nodes]
+        for block in blocks:  # grows while it is walked
+            self._row("blocks", len(self.rows["operators"]), len(block))
+            for node in block:
+                if node.blocks:
+                    node.attributes = {"then_block": len(blocks), "else_block": len(blocks) + 1}
+                    blocks += node.blocks
+                self._node(node)
 
     def _row(self, section: str, *fields: int) -> int:
         rows = self.rows[section]

@@ -21,23 +21,17 @@ _NAMES = {v: k for k, v in NUMPY_TYPE.items()}
 MAX_RANGE = 1 << 20
 
 
-def _objects(sizes: list[Size]) -> np.ndarray:
-    array = np.empty(len(sizes), object)
-    array[:] = sizes
-    return array
-
-
 @lowering("Shape", inputs=1, until=14)
 @lowering("Shape", inputs=1, attributes="start end", since=15)
 def lower_shape(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """The dims, symbols and all."""
-    return values.of_sizes(_objects(list(x.dims[slice(ctx.attribute("start", 0), ctx.attribute("end"))])))
+    return values.of_sizes(values.objects(list(x.dims[slice(ctx.attribute("start", 0), ctx.attribute("end"))])))
 
 
 @lowering("Size", inputs=1)
 def lower_size(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """The product of the dims."""
-    return values.of_sizes(_objects([dm.product(x.dims)]).reshape(()))
+    return values.of_sizes(values.objects([dm.product(x.dims)]).reshape(()))
 
 
 @lowering(
@@ -197,5 +191,5 @@ def sizes_product(node: OnnxNode, x: np.ndarray, axes: np.ndarray | None = None)
     """The product of a list of sizes."""
     if x.ndim != 1:
         return None
-    result = _objects([dm.product(list(x))])
+    result = values.objects([dm.product(list(x))])
     return result if node.attributes.get("keepdims", 1) else result.reshape(())

@@ -83,10 +83,13 @@ def _join(uses: Uses, old: Tensor, root: Tensor, copy: Node, moved: list[Any]) -
 
 
 def _layouts_hold(node: Node) -> bool:
-    """Whether the kernel takes the strides that the operands have now."""
-    row = fmt.OPERATORS[node.kind]
-    pairs = [*zip(row.inputs, node.inputs, strict=False), *zip(row.outputs, node.outputs, strict=False)]
-    return all(t is None or operand.layout != "rows" or t.has_rows() for operand, t in pairs)
+    """Whether the kernels take the strides that the operands have now."""
+    for inner in node.nested():
+        row = fmt.OPERATORS[inner.kind]
+        pairs = [*zip(row.inputs, inner.inputs, strict=False), *zip(row.outputs, inner.outputs, strict=False)]
+        if any(t is not None and operand.layout == "rows" and not t.has_rows() for operand, t in pairs):
+            return False
+    return True
 
 
 def _placed(source: Tensor, target: Tensor) -> Place | None:

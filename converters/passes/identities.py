@@ -14,7 +14,11 @@ def remove_identities(graph: Graph) -> list[str]:
     instead: dict[int, Tensor] = {}
     kept = []
     for node in graph.nodes:
-        node.inputs = [_seen(t, instead) for t in node.inputs]
+        for inner in node.nested():
+            inner.inputs = [_seen(t, instead) for t in inner.inputs]
+        if not node.outputs:
+            kept.append(node)
+            continue
         source, target = node.inputs[0], node.outputs[0]
         alone = node.kind == "elementwise" and len(node.attributes["program"]) == 1
         if alone and node.attributes["program"][0][0] == "IDENTITY" and source is not None and target is not None:

@@ -34,7 +34,7 @@ def _rewrite(node: Node, y: Tensor, uses: Uses) -> bool:
         return False
     readers = uses.readers[id(y)]
     views = list(uses.views[id(y)].values())
-    if not readers or any(t is y for reader in readers for t in reader.inputs):
+    if not readers or any(t is y for reader in readers for t in reader.reads()):
         return False
     _, *whole = y.dims
     y_h = node.outputs[1] if len(node.outputs) > 1 and node.outputs[1] is not None else None

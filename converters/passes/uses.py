@@ -11,7 +11,10 @@ from ..ir import Graph, Node, Tensor
 
 @dataclass(eq=False)
 class Uses:
-    """For the id of each root: the nodes that read it and that write it, each node once, and its views."""
+    """For the id of each root: the nodes that read it and that write it, each node once, and its views.
+
+    The nodes are those of the graph: a branch reads and writes what the operators of its blocks do.
+    """
 
     readers: dict[int, list[Node]] = field(default_factory=lambda: defaultdict(list))
     writers: dict[int, list[Node]] = field(default_factory=lambda: defaultdict(list))
@@ -23,12 +26,13 @@ class Uses:
         """The index of a graph."""
         uses = cls()
         for node in graph.nodes:
-            for t in {id(t.base): t for t in node.inputs if t is not None}.values():
+            read, written = node.reads(), node.writes()
+            for t in {id(t.base): t for t in read}.values():
                 uses.readers[id(t.base)].append(node)
-            for t in {id(t.base): t for t in node.outputs if t is not None}.values():
+            for t in {id(t.base): t for t in written}.values():
                 uses.writers[id(t.base)].append(node)
-            for seen in (*node.inputs, *node.outputs):
-                if seen is not None and seen.root is not None:
+            for seen in (*read, *written):
+                if seen.root is not None:
                     uses.views[id(seen.root)][id(seen)] = seen
         for port in graph.inputs + graph.outputs:
             uses.pinned.add(id(port.tensor.base))

@@ -46,13 +46,28 @@ class Run:
                 self._bind(port.name, port.tensor, np.asarray(feeds[port.name]))
         for state in self.graph.states:
             self._start(state, feeds)
-        for node in self.graph.nodes:
-            getattr(self, "_" + node.kind)(node)
+        self.block(self.graph.nodes)
         renewed = [(d, np.array(self.read(s))) for state in self.graph.states for d, s in state.ties]
         for destination, values in renewed:
             self.view(destination)[...] = values
         self.states = {id(s.tensor): self.memory[id(s.tensor)] for s in self.graph.states}
         return {p.name: self.read(p.tensor).astype(NUMPY_TYPE[p.tensor.dtype]) for p in self.graph.outputs}
+
+    def block(self, nodes: list[Node]) -> None:
+        """Run operators in their order."""
+        for node in nodes:
+            getattr(self, "_" + node.kind)(node)
+
+    def _branch(self, node: Node) -> None:
+        self.block(node.blocks[0 if self.read(node.inputs[0]).reshape(-1)[0] else 1])
+
+    def _shape(self, node: Node) -> None:
+        self.view(node.outputs[0])[...] = self.shape(node.inputs[0])
+
+    def _range(self, node: Node) -> None:
+        start, delta = self.read(node.inputs[0]), self.read(node.inputs[1])
+        y = self.view(node.outputs[0])
+        y[...] = start + np.arange(len(y)) * delta
 
     def _bind(self, name: str, t: Tensor, array: np.ndarray) -> None:
         if array.dtype != NUMPY_TYPE[t.dtype] or array.ndim != len(t.dims):

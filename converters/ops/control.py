@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""If: a branch chosen when converting, or the engine operator `branch`, which chooses when it runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .. import values
+from ..dims import Size
+from ..errors import NodeError, PoisonedError
+from ..ir import FLOATS, Node
+from ..lowering import Context, Mark, show
+from ..onnx_model import OnnxNode, Subgraph
+from ..registry import lowering
+from ..values import Value
+
+_WORDS = ("then_branch", "else_branch")
+
+
+@lowering("If", inputs=1, outputs=(1, 1 << 16), attributes="then_branch else_branch")
+def lower_if(ctx: Context, node: OnnxNode, condition: Value) -> list[Value]:
+    """A condition that is known chooses now; one that depends on data or on open dimensions, in the engine."""
+    if condition.dtype != "BOOL":
+        raise NodeError(f"its condition is {condition.dtype}, not bool")
+    for d in condition.dims:
+        ctx.equal(d, 1, f"its condition has the shape {show(condition.dims)}, not one element")
+    bodies = [_body(node, word) for word in _WORDS]
+    if condition.const is not None:
+        return ctx.body(bodies[0 if condition.const.reshape(-1)[0] else 1])
+    mark = ctx.mark()
+    try:
+        blocks, results = _both(ctx, bodies)
+        _compare(ctx, results)
+    except (NodeError, PoisonedError):
+        if condition.asks is None:
+            raise
+        return _assume(ctx, mark, bodies, condition.asks)
+    return _branch(ctx, condition, blocks, results)
+
+
+def _body(node: OnnxNode, word: str) -> Subgraph:
+    body = node.attributes.get(word)
+    if not isinstance(body, Subgraph):
+        raise NodeError(f"has no attribute {word!r}")
+    if body.inputs or len(body.outputs) != len(node.outputs):
+        raise NodeError(
+            f"attribute {word!r} has {len(body.inputs)} inputs and {len(body.outputs)} outputs, not 0 and "
+            f"{len(node.outputs)}"
+        )
+    return body
+
+
+def _both(ctx: Context, bodies: list[Subgraph]) -> tuple[list[list[Node]], list[list[Value]]]:
+    """Both bodies, each lowered into a block of its own."""
+    blocks, results = [], []
+    for body in bodies:
+        first = len(ctx.recurrences)
+        with ctx.block() as block:
+            results.append(ctx.body(body))
+        blocks.append(block)
+        if any(r.over_time for r in ctx.recurrences[first:]):
+            ctx.not_streamable("may pass by a recurrence, whose state would stand still meanwhile")
+    return blocks, results
+
+
+def _compare(ctx: Context, results: list[list[Value]]) -> None:
+    """The results of both branches take the same place, so that they must be alike in type and shape."""
+    for name, a, b in zip(ctx.node.outputs, *results, strict=True):
+        if a.dtype != b.dtype:
+            raise NodeError(f"its branches give {name!r} the types {a.dtype} and {b.dtype}")
+        if a.dims != b.dims:
+            ctx.sizes.bind_hints(ctx.sizes.tried(*a.dims, *b.dims), ctx.where)
+            raise NodeError(
+                f"its branches give {name!r} the shapes {show(a.dims, b.dims)}, not provably the same: "
+                "bind the input that the condition comes from, or fix dimensions with --shape"
+            )
+
+
+def _branch(ctx: Context, condition: Value, blocks: list[list[Node]], results: list[list[Value]]) -> list[Value]:
+    """Both blocks end by writing the same tensors."""
+    joined = []
+    for a, b in zip(*results, strict=True):
+        target = values.of_tensor(ctx.new(a.dims, "F32" if a.dtype in FLOATS else a.dtype), a.dtype)
+        for block, v in zip(blocks, (a, b), strict=True):
+            with ctx.block() as copy:
+                ctx.emit("copy", [ctx.operand(v)], [ctx.operand(target)])
+            block += copy
+        time, late = ctx.join_time([a, b], a.dims)
+        if time is not None and condition.late:
+            ctx.not_streamable("chooses at each step by what is known only after the last one")
+        joined.append(replace(target, time=time, late=late or (condition.late and time is None)))
+    choice = ctx.emit("branch", [ctx.operand(condition)], [], then_block=0, else_block=0)
+    choice.blocks = blocks
+    return joined
+
+
+def _assume(ctx: Context, mark: Mark, bodies: list[Subgraph], asks: tuple[Size, Size, bool]) -> list[Value]:
+    """Only one branch can be right: exporters write `if the axis has length 1, drop it`, and mean that it has.
+
+    The graph is converted for the case that the two sizes are the same; where they are not, a run is a ShapeError.
+    """
+    ctx.rewind(mark)
+    a, b, same = asks
+    ctx.assume(a, b)
+    return ctx.body(bodies[0 if same else 1])
