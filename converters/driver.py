@@ -211,6 +211,7 @@ def _finish(context: Context, states: str | Mapping[str, str], check: Callable[[
     }
     _explain_recurrences(context)
     fused = run_passes(graph, check)
+    _explain_sizes(context)
     alive = {id(n) for n in graph.nodes}
     recurrences: list[Recurrence] = [r for r in context.recurrences if id(r.node) in alive]
     tie_states(graph, recurrences, states)
@@ -230,6 +231,16 @@ def _explain_recurrences(context: Context) -> None:
             graph.streamable = False
             graph.reason = f"{r.label} runs over {r.steps} steps, which no dimension of an input stands for"
             return
+
+
+def _explain_sizes(context: Context) -> None:
+    """The number of steps as data is another number in each call of a stream."""
+    graph = context.graph
+    for node in graph.all_nodes():
+        t = node.inputs[0] if node.kind == "shape" else node.outputs[0] if node.kind == "range" else None
+        if graph.streamable and t is not None and context.has_time(*t.dims):
+            graph.streamable = False
+            graph.reason = f"{node.name!r} calculates with the number of steps"
 
 
 def _explain_states(graph: Graph, recurrences: list[Recurrence], states: str | Mapping[str, str]) -> None:

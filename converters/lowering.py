@@ -417,8 +417,8 @@ class Context:
             if node.domain == "" and node.op in COMPARISONS:
                 self.sizes.bind_hints(self.sizes.tried(*_sizes_in(arguments)), self.where)
             results = row.function(self, node, *arguments)
-            if node.op == "Equal" and isinstance(results, Value):
-                results.asks = _question(arguments)
+            if node.op in ("Equal", "Not") and isinstance(results, Value):
+                results.asks = _question(node.op, arguments)
             results = results if isinstance(results, list) else [results]
             for name, v in zip(node.outputs, results, strict=False):
                 if name and v is None:
@@ -493,8 +493,11 @@ def _sizes_in(operands: list[Any]) -> list[Size]:
     return [s for v in operands if v is not None and v.sym is not None for s in v.sym.flat]
 
 
-def _question(operands: list[Any]) -> tuple[Size, Size, bool] | None:
-    """The two sizes of which a node asks whether they are the same."""
+def _question(op: str, operands: list[Any]) -> tuple[Size, Size, bool] | None:
+    """The two sizes of which a node asks whether they are the same, or differ."""
+    if op == "Not":
+        asked = operands[0].asks
+        return None if asked is None else (asked[0], asked[1], not asked[2])
     found: list[Size] = []
     for v in operands:
         array = v.sym if v.sym is not None else v.const

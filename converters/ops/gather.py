@@ -78,8 +78,7 @@ def _regular(ctx: Context, x: Value, axis: int, indices: Value) -> Value | None:
 
 
 def _at_run_time(ctx: Context, x: Value, axis: int, indices: Value) -> Value:
-    if indices.const is not None:
-        _check_range(ctx, x.dims[axis], axis, indices)
+    check_range(ctx, x.dims[axis], axis, indices)
     dims = (*x.dims[:axis], *indices.dims, *x.dims[axis + 1 :])
     source = ctx.operand(x)
     target = ctx.new(dims, source.dtype)
@@ -100,8 +99,10 @@ def _at_run_time(ctx: Context, x: Value, axis: int, indices: Value) -> Value:
     return replace(values.of_tensor(target, x.dtype), time=time, late=(x.late or indices.late) and time is None)
 
 
-def _check_range(ctx: Context, length: Size, axis: int, indices: Value) -> None:
-    assert indices.const is not None
+def check_range(ctx: Context, length: Size, axis: int, indices: Value) -> None:
+    """Constant indices are checked when converting, others when they are used."""
+    if indices.const is None:
+        return
     if not isinstance(length, int):
         ctx.sizes.bind_hints(ctx.sizes.tried(length), ctx.where)
         return

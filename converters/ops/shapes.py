@@ -103,11 +103,24 @@ def _meant_for(ctx: Context, x: Value, wanted: tuple[Size, ...]) -> Value:
 
 @lowering("Range", inputs=3)
 def lower_range(ctx: Context, node: OnnxNode, start: Value, limit: Value, delta: Value) -> Value:
-    """Of known numbers."""
-    first, last, step = (
-        ctx.constants(v, f"input {n!r}")[0] for v, n in ((start, "start"), (limit, "limit"), (delta, "delta"))
-    )
-    return values.of_array(_range(first, last, step), start.dtype)
+    """A length that is known or follows from dimensions; known numbers have been folded already."""
+    if len({v.dtype for v in (start, limit, delta)}) > 1 or start.dtype not in ("F32", "I64", "I32"):
+        raise NodeError(f"counts in {start.dtype}, {limit.dtype} and {delta.dtype}, which is not supported")
+    named = ((start, "start"), (limit, "limit"), (delta, "delta"))
+    if any(v.tensor is not None or v.dtype == "F32" for v, _ in named):
+        raise NodeError("its length depends on data: bind the input that it comes from")
+    first, last = (ctx.integers(v, f"input {n!r}")[0] for v, n in named[:2])
+    (step,) = ctx.constants(delta, "input 'delta'")
+    if step == 0:
+        raise NodeError("input 'delta' is 0")
+    span = last - first if step > 0 else first - last
+    count = dm.maximum(dm.ceil_div(span, abs(step)), 0)
+    if isinstance(count, int) and isinstance(first, int):
+        return values.of_array(_range(first, first + count * step, step), start.dtype)
+    target = ctx.new((count,), start.dtype)
+    scalars = [values.reshape(values.of_sizes(values.objects([s]), start.dtype), (), None) for s in (first, step)]
+    ctx.emit("range", [ctx.operand(v) for v in scalars if v is not None], [target])
+    return values.of_tensor(target)
 
 
 def _range(first: Any, last: Any, step: Any) -> np.ndarray:

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""GatherElements, GatherND, ScatterElements, Scatter and ScatterND: elements picked and put by index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from .. import values
+from ..dims import Size
+from ..errors import NodeError
+from ..ir import FLOATS
+from ..lowering import Context, show
+from ..onnx_model import OnnxNode
+from ..registry import lowering, reference
+from ..values import Time, Value
+from .gather import check_range
+
+_KINDS = {"none": "SET", "add": "ADD", "mul": "MUL", "max": "MAX", "min": "MIN"}
+_SETTERS: dict[str, Callable[[np.ndarray, Any, np.ndarray], Any]] = {
+    "add": np.add.at,
+    "mul": np.multiply.at,
+    "max": np.maximum.at,
+    "min": np.minimum.at,
+}
+
+
+def _check_indices(indices: Value) -> None:
+    if indices.dtype not in ("I64", "I32"):
+        raise NodeError(f"its indices are {indices.dtype}, not int64 or int32")
+
+
+def _made(ctx: Context, x: Value, dims: tuple[Size, ...], parts: tuple[Value, ...], time: Time | None) -> Value:
+    """The result in a new tensor; `time` is where its steps are."""
+    late = any(v.late for v in parts)
+    if time is not None and late:
+        ctx.not_streamable("uses at each step what is known only after the last one")
+    target = ctx.new(dims, "F32" if x.dtype in FLOATS else x.dtype)
+    return replace(values.of_tensor(target, x.dtype), time=time, late=late and time is None)
+
+
+def _aligned(ctx: Context, parts: tuple[Value, ...], axis: int) -> Time | None:
+    """The steps of operands of one rank, which have to agree, and to lie off the axis that is indexed."""
+    time, _ = ctx.join_time([replace(v, late=False) for v in parts], parts[0].dims)
+    if time is None:
+        return None
+    if time[0] == axis:
+        ctx.not_streamable("picks steps of the sequence by index")
+        return None
+    if any(v.dims[time[0]] != parts[0].dims[time[0]] for v in parts):
+        ctx.not_streamable("treats some steps of the sequence differently from others")
+    return time
+
+
+def _check_extent(ctx: Context, x: Value, indices: Value, axis: int) -> None:
+    """Off the axis that is indexed, places are those of the indices themselves."""
+    if indices.rank != x.rank:
+        raise NodeError(f"its indices have the shape {show(indices.dims)}, of another rank than {show(x.dims)}")
+    for k, (n, m) in enumerate(zip(indices.dims, x.dims, strict=True)):
+        if k != axis and ctx.sizes.at_most(n, m, ctx.where) is False:
+            raise NodeError(f"its indices of shape {show(indices.dims)} reach beyond axis {k} of {show(x.dims)}")
+    check_range(ctx, x.dims[axis], axis, indices)
+
+
+@lowering("GatherElements", inputs=2, attributes="axis", since=11)
+def lower_gather_elements(ctx: Context, node: OnnxNode, x: Value, indices: Value) -> Value:
+    """y[i, j, k] = x[i, indices[i, j, k], k]."""
+    _check_indices(indices)
+    axis = ctx.axis(ctx.attribute("axis", 0), x.rank)
+    _check_extent(ctx, x, indices, axis)
+    result = _made(ctx, x, indices.dims, (x, indices), _aligned(ctx, (indices, x), axis))
+    ctx.emit("gather_elements", [ctx.operand(x), ctx.operand(indices)], [result.tensor], axis=axis)
+    return result
+
+
+@lowering("GatherND", inputs=2, attributes="batch_dims", since=11)
+def lower_gather_nd(ctx: Context, node: OnnxNode, x: Value, indices: Value) -> Value:
+    """y[b, i] = x[b, indices[b, i, 0], indices[b, i, 1], ...]."""
+    _check_indices(indices)
+    batch, depth = ctx.attribute("batch_dims", 0), _depth(ctx, indices)
+    if not 0 <= batch < min(x.rank, indices.rank) or batch + depth > x.rank:
+        raise NodeError(f"takes {depth} indices after {batch} batch axes from {show(x.dims)}")
+    for k in range(batch):
+        ctx.equal(x.dims[k], indices.dims[k], f"batch axis {k} differs in {show(x.dims, indices.dims)}")
+    _check_tuples(ctx, x.dims[batch : batch + depth], batch, indices)
+    lead = indices.rank - 1
+    dims = (*indices.dims[:-1], *x.dims[batch + depth :])
+    times = {indices.time} - {None}
+    if x.time is not None:
+        axis, inner = x.time
+        if batch <= axis < batch + depth:
+            ctx.not_streamable("picks steps of the sequence by index")
+        else:
+            times.add((axis if axis < batch else lead + axis - batch - depth, inner))
+    if len(times) > 1:
+        ctx.not_streamable("combines different steps of the sequence")
+    result = _made(ctx, x, dims, (x, indices), next(iter(times), None))
+    ctx.emit("gather_nd", [ctx.operand(x), ctx.operand(indices)], [result.tensor], batch_axes=batch)
+    return result
+
+
+def _depth(ctx: Context, indices: Value) -> int:
+    depth = indices.dims[-1] if indices.rank else 0
+    if not isinstance(depth, int):
+        ctx.sizes.bind_hints(ctx.sizes.tried(depth), ctx.where)
+        raise NodeError(f"its indices have the shape {show(indices.dims)}, whose last axis must be constant")
+    if depth < 1:
+        raise NodeError(f"its indices have the shape {show(indices.dims)}; at least one index is needed")
+    return depth
+
+
+def _check_tuples(ctx: Context, lengths: tuple[Size, ...], first: int, indices: Value) -> None:
+    if indices.const is not None:
+        for k, length in enumerate(lengths):
+            part = replace(indices, const=indices.const[..., k if indices.const.shape[-1] > 1 else 0])
+            check_range(ctx, length, first + k, part)
+
+
+def _kind(ctx: Context, x: Value, updates: Value) -> str:
+    reduction = ctx.attribute("reduction", "none")
+    if reduction not in _KINDS:
+        raise NodeError(f"attribute 'reduction' is {reduction!r}, not one of {', '.join(_KINDS)}")
+    if x.dtype != updates.dtype:
+        raise NodeError(f"puts {updates.dtype} into {x.dtype}")
+    if reduction != "none" and x.dtype == "BOOL":
+        raise NodeError(f"attribute 'reduction' is {reduction!r}, which is not supported on bool")
+    return _KINDS[reduction]
+
+
+@lowering("Scatter", inputs=3, attributes="axis", since=9, until=10)
+@lowering("ScatterElements", inputs=3, attributes="axis", since=11, until=15)
+@lowering("ScatterElements", inputs=3, attributes="axis reduction", since=16)
+def lower_scatter_elements(ctx: Context, node: OnnxNode, x: Value, indices: Value, updates: Value) -> Value:
+    """y = x, then y[i, indices[i, j, k], k] takes updates[i, j, k]."""
+    _check_indices(indices)
+    axis = ctx.axis(ctx.attribute("axis", 0), x.rank)
+    kind = _kind(ctx, x, updates)
+    _check_extent(ctx, x, indices, axis)
+    if updates.rank != indices.rank:
+        raise NodeError(f"its indices and updates have the shapes {show(indices.dims, updates.dims)}")
+    for a, b in zip(updates.dims, indices.dims, strict=True):
+        ctx.equal(a, b, f"its indices and updates have the shapes {show(indices.dims, updates.dims)}")
+    parts = (x, indices, updates)
+    result = _made(ctx, x, x.dims, parts, _aligned(ctx, parts, axis))
+    operands = [ctx.operand(v) for v in parts]
+    ctx.emit("scatter_elements", [*operands], [result.tensor], axis=axis, kind=kind)
+    return result
+
+
+@lowering("ScatterND", inputs=3, since=11, until=15)
+@lowering("ScatterND", inputs=3, attributes="reduction", since=16)
+def lower_scatter_nd(ctx: Context, node: OnnxNode, x: Value, indices: Value, updates: Value) -> Value:
+    """y = x, then y[indices[i, 0], indices[i, 1], ...] takes updates[i]."""
+    _check_indices(indices)
+    kind, depth = _kind(ctx, x, updates), _depth(ctx, indices)
+    if depth > x.rank:
+        raise NodeError(f"takes {depth} indices into {show(x.dims)}")
+    wanted = (*indices.dims[:-1], *x.dims[depth:])
+    if updates.rank != len(wanted):
+        raise NodeError(f"its updates have the shape {show(updates.dims)}, not {show(wanted)}")
+    for a, b in zip(updates.dims, wanted, strict=True):
+        ctx.equal(a, b, f"its updates have the shape {show(updates.dims)}, not {show(wanted)}")
+    _check_tuples(ctx, x.dims[:depth], 0, indices)
+    lead = indices.rank - 1
+    time = x.time
+    placed = None if updates.time is None else (updates.time[0] - lead + depth, updates.time[1])
+    lost = indices.time is not None or (placed is not None and placed[0] < depth) or ctx.has_time(*indices.dims)
+    if lost or (time is not None and time[0] < depth) or (time is None and ctx.has_time(*x.dims)):
+        ctx.not_streamable("puts steps of the sequence by index")
+        time = None
+    elif placed is not None and placed != time:
+        ctx.not_streamable("combines different steps of the sequence")
+    result = _made(ctx, x, x.dims, (x, indices, updates), time)
+    operands = [ctx.operand(v) for v in (x, indices, updates)]
+    ctx.emit("scatter_nd", [*operands], [result.tensor], kind=kind)
+    return result
+
+
+# ---- references ------------------------------------------------------------------------------------------------------
+
+
+def _wrapped(indices: np.ndarray, length: int, axis: int) -> np.ndarray:
+    """Negative indices count from the end."""
+    if indices.size and (indices.min() < -length or indices.max() >= length):
+        raise NodeError(f"its indices reach outside axis {axis}, which has {length} elements")
+    return np.where(indices < 0, indices + length, indices)
+
+
+@reference("GatherElements", exact=True)
+def reference_gather_elements(node: OnnxNode, x: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """Each place is that of the index itself, but on the axis."""
+    axis = node.attributes.get("axis", 0) % max(1, x.ndim)
+    return np.asarray(x[_places(x, indices, axis)])
+
+
+def _places(x: np.ndarray, indices: np.ndarray, axis: int) -> tuple[np.ndarray, ...]:
+    if indices.ndim != x.ndim or any(n > m for k, (n, m) in enumerate(zip(indices.shape, x.shape)) if k != axis):
+        raise NodeError(f"its indices have the shape {list(indices.shape)}, not one within {list(x.shape)}")
+    places: list[np.ndarray] = list(np.indices(indices.shape, sparse=True))
+    places[axis] = _wrapped(indices.astype(np.int64), x.shape[axis], axis)
+    return tuple(places)
+
+
+@reference("ScatterElements", "Scatter", exact=True)
+def reference_scatter_elements(node: OnnxNode, x: np.ndarray, indices: np.ndarray, updates: np.ndarray) -> np.ndarray:
+    """A copy of x with the updates put in, in row-major order."""
+    if indices.shape != updates.shape:
+        raise NodeError(f"its indices and updates have the shapes {list(indices.shape)} and {list(updates.shape)}")
+    result = np.array(x)
+    axis = node.attributes.get("axis", 0) % max(1, x.ndim)
+    _put(node, result, np.broadcast_arrays(*_places(x, indices, axis)), updates)
+    return result
+
+
+def _put(node: OnnxNode, result: np.ndarray, places: Any, updates: np.ndarray) -> None:
+    setter = _SETTERS.get(node.attributes.get("reduction", "none"))
+    if setter is None:
+        result[tuple(places)] = updates
+    else:
+        setter(result, tuple(places), updates)
+
+
+@reference("GatherND", exact=True)
+def reference_gather_nd(node: OnnxNode, x: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """The last axis of the indices is a place."""
+    batch, depth = node.attributes.get("batch_dims", 0), indices.shape[-1]
+    lead = indices.shape[:-1]
+    grid = np.indices(lead, sparse=True)[:batch] if batch else ()
+    found = [_wrapped(indices[..., k].astype(np.int64), x.shape[batch + k], batch + k) for k in range(depth)]
+    places = (*grid, *found)
+    return np.asarray(x[places])
+
+
+@reference("ScatterND", exact=True)
+def reference_scatter_nd(node: OnnxNode, x: np.ndarray, indices: np.ndarray, updates: np.ndarray) -> np.ndarray:
+    """A copy of x with the updates put in."""
+    result = np.array(x)
+    places = [_wrapped(indices[..., k].astype(np.int64), x.shape[k], k) for k in range(indices.shape[-1])]
+    _put(node, result, places, updates)
+    return result
