@@ -244,19 +244,20 @@ class Context:
         return self._broadcast(replace(seen, dtype=v.dtype), v.dims)
 
     def _write_size(self, size: Size, place: Value) -> None:
-        """A dimension cannot be negative, so that of a size which may be, one part is taken from the other."""
+        """A dimension cannot be negative, so that of a size which may be, one part is taken from the other.
+
+        Where that cannot be told of the parts either, a run in which the size is negative is a ShapeError.
+        """
         if isinstance(size, int):
             number = values.of_array(np.array([size], np.int64), "I64")
             self.emit("copy", [self.operand(number)], [self.operand(place)])
             return
-        if dm.at_most(0, size):
+        parts = dm.signed_parts(size)
+        if dm.at_most(0, size) or not all(dm.at_most(0, part) for part in parts):
             one = values.of_array(np.zeros((), np.uint8), "U8")
             self.emit("shape", [self.operand(values.expand(one, (size,)))], [self.operand(place)])
             return
-        parts = dm.signed_parts(size)
         made = [values.of_sizes(values.objects([part])) for part in parts]
-        if not all(dm.at_most(0, part) for part in parts):
-            raise NodeError(f"uses the size {size} as data, which may be negative")
         step = ("I_SUB", 0, 1, 0, 0.0, 0.0)
         self.emit("elementwise", [self.operand(p) for p in made], [self.operand(place)], program=[step])
 

@@ -208,7 +208,7 @@ def _attributes(node: Node) -> Iterable[int]:
         value = node.attributes[row.name]
         if row.type == "list":
             for entry in value:
-                for word in entry:
+                for word in entry if isinstance(entry, (list, tuple)) else [entry]:
                     yield fmt.FUNCTIONS[word].value if isinstance(word, str) else _word(word)
         elif row.type == "float":
             yield _bits(value)
