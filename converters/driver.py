@@ -61,7 +61,7 @@ def lower_model(
         sizes.time = None
         context = _settle(model, sizes, inputs, bound)
         result = _finish(context, states, check)
-    result.notes = list(dict.fromkeys(sizes.notes))
+    result.notes = list(dict.fromkeys(sizes.notes + result.notes))
     return result
 
 
@@ -214,11 +214,11 @@ def _finish(context: Context, states: str | Mapping[str, str], check: Callable[[
     _explain_sizes(context)
     alive = {id(n) for n in graph.nodes}
     recurrences: list[Recurrence] = [r for r in context.recurrences if id(r.node) in alive]
-    tie_states(graph, recurrences, states)
+    notes = tie_states(graph, recurrences, states)
     _explain_states(graph, recurrences, states)
     if check is not None:
         check(graph)
-    return Lowered(graph, fused)
+    return Lowered(graph, fused, notes)
 
 
 def _explain_recurrences(context: Context) -> None:

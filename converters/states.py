@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which state a stream carries: inputs tied to outputs, and the recurrences' own.
 
-*Explicit*: an input that is read only as initial state of forward recurrences over the time axis (or, in a graph
-without one, of any recurrence); the state is renewed by what those recurrences end with. An output that holds the
-same numbers in the same places shows it. In a graph without a time axis an input and an output may also belong
-together by their names (`state` and `stateN`, `h0` and `hn`), when shape and type agree and the output depends on the
-input.
+*Explicit*: an input and an output of one shape, when something shows that the one is the other a call later:
+  - the input is the initial state of recurrences, and the output has what they end with, in the same places; or
+    nothing shows it and the recurrences themselves renew the input;
+  - the output is what is scattered into the input, or the input pushed along by new elements (a cache);
+  - both consist of the same parts (layers, h and c), each new one made from the old one;
+  - their names agree (`state` and `stateN`, `h0` and `hn`), or the input's is a state's and only one output fits.
+All but the first ask for a graph without a time axis: with one, nothing says that a call may have any length.
+What fits several outputs is left alone, and the report says so.
 *Implicit*: every other forward recurrence over the time axis.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -20,19 +23,21 @@ from tinyrnn.errors import UnsupportedError
 
 from . import dims as dm
 from .errors import ConversionError
-from .ir import Graph, Node, Port, State, Tensor
+from .ir import FLOATS, Graph, Node, Port, State, Tensor
 from .lowering import Recurrence
+from .places import Use, covers, geometry, is_whole, moves, reached, readers, sources, squeezed, writers
 
 _H, _C = (9, 1), (10, 2)  # (operand of the initial state, output of the last one): initial_h and y_h, initial_c and y_c
 
 
-def tie_states(graph: Graph, recurrences: list[Recurrence], states: str | Mapping[str, str]) -> None:
-    """Find and tie all states of a lowered graph, after the passes."""
+def tie_states(graph: Graph, recurrences: list[Recurrence], states: str | Mapping[str, str]) -> list[str]:
+    """Find and tie all states of a lowered graph, after the passes. Returns what could not be decided, in words."""
+    notes: list[str] = []
     if isinstance(states, str):
         if states not in ("auto", "keep"):
             raise ConversionError([f"states is {states!r}; give 'auto', 'keep' or a mapping of inputs to outputs"])
-        if states == "auto":
-            _tie_found(graph, recurrences)
+        if states == "auto" and graph.streamable:
+            notes = _Search(graph, recurrences).tie()
     else:
         for given, shown in states.items():
             _tie_named(graph, given, shown)
@@ -44,71 +49,191 @@ def tie_states(graph: Graph, recurrences: list[Recurrence], states: str | Mappin
     for s in graph.states:
         axes = [i for i, d in enumerate(s.tensor.dims) if dm.symbol_name(d) == batch and batch]
         s.batch_axis = axes[0] if axes else -1
+    return notes
 
 
-def _tie_found(graph: Graph, recurrences: list[Recurrence]) -> None:
-    has_time = graph.symbol_of("TIME") is not None
-    carried = {id(r.node) for r in recurrences if (r.over_time and not r.reverse) or not has_time}
-    for i, port in enumerate(graph.inputs):
-        if port.tensor.storage != "INPUT" or port.tensor.dtype != "F32" or port.time_axis >= 0 or not graph.streamable:
-            continue
-        ties = _initial_uses(graph, port.tensor, carried)
-        if ties:
-            _tie_recurrent(graph, i, ties)
-        elif not has_time and not ties:
-            _tie_by_name(graph, i)
+class _Search:
+    """Goes by the evidence, the strongest kind first; an input and an output are tied once."""
 
+    def __init__(self, graph: Graph, recurrences: list[Recurrence]) -> None:
+        self.graph = graph
+        self.has_time = graph.symbol_of("TIME") is not None
+        self.carried = {id(r.node) for r in recurrences if (r.over_time and not r.reverse) or not self.has_time}
+        self.notes: list[str] = []
 
-def _initial_uses(graph: Graph, tensor: Tensor, carried: set[int]) -> list[tuple[Node, Tensor, int]] | None:
-    """(node, the view that it reads, the output that renews it), when the input is read as initial state alone."""
-    found: list[tuple[Node, Tensor, int]] = []
-    for node in graph.nodes:
-        for k, t in enumerate(node.inputs):
-            if t is None or t.base is not tensor:
+    def tie(self) -> list[str]:
+        """Tie all that is certain."""
+        self._by(self._shown_by_recurrences)
+        if not self.has_time:
+            for evidence in (self._pushed, self._scattered, self._named, self._same_parts, self._only_fit):
+                self._by(evidence)
+        for i, port in enumerate(self.graph.inputs):
+            uses = self._initial_uses(port)
+            if self._open(port) and uses:
+                _renew(self.graph, i, uses)
+        return self.notes
+
+    def _by(self, evidence: Callable[[Port, Port], str]) -> None:
+        """Tie each input to the one output that the evidence speaks for."""
+        inputs = [p for p in self.graph.inputs if self._open(p)]
+        found = {id(p): [o for o in self.graph.outputs if _fits(p, o) and evidence(p, o)] for p in inputs}
+        for p in inputs:
+            if len(found[id(p)]) > 1 or any(o in found[id(q)] for o in found[id(p)] for q in inputs if q is not p):
+                names = ", ".join(repr(o.name) for o in found[id(p)])
+                self.notes.append(
+                    f"input {p.name!r} could be the state that output {names} renews, but not it alone fits; "
+                    "name the pairs with --state"
+                )
                 continue
+            for o in found[id(p)]:
+                _tie(self.graph, p, o, evidence(p, o))
+
+    def _open(self, port: Port) -> bool:
+        """Whether an input can still become a state."""
+        return port.tensor.storage == "INPUT" and port.tensor.dtype in FLOATS and port.time_axis < 0
+
+    def _initial_uses(self, port: Port, alone: bool = True) -> list[tuple[Node, Tensor, int]]:
+        """(node, the part that it reads, the output that renews it) where the input is an initial state."""
+        found = []
+        for use in readers(self.graph, inner(self.graph, port)):
+            k = next((k for k, t in enumerate(use.node.inputs) if t is use.part), -1)
             output = next((o for operand, o in (_H, _C) if k == operand), None)
-            if node.kind != "recurrent" or output is None or id(node) not in carried:
-                return None
-            found.append((node, t, output))
-    return found or None
+            if use.node.kind == "recurrent" and output is not None and id(use.node) in self.carried:
+                found.append((use.node, use.part, output))
+            elif alone:
+                return []
+        places = [geometry(t) for _, t, _ in found]
+        # Of a part that two recurrences start from, nothing says which of the two renews it.
+        return [] if alone and len(set(places)) < len(places) else found
+
+    # ---- kinds of evidence: the reason, in words, or nothing ---------------------------------------------------------
+
+    def _shown_by_recurrences(self, p: Port, o: Port) -> str:
+        uses = self._initial_uses(p, alone=False)
+        whole = outer(self.graph, o)
+        if not uses or not all(_lies(self.graph, node, output, t, whole) for node, t, output in uses):
+            return ""
+        names = ", ".join(dict.fromkeys(node.name for node, _, _ in uses))
+        return f"is the initial state of {names}; output {o.name!r} has what they end with, in the same places"
+
+    def _pushed(self, p: Port, o: Port) -> str:
+        """The output is the input moved along an axis, with new elements behind (or before) it."""
+        old = inner(self.graph, p)
+        for use in sources(self.graph, outer(self.graph, o)):
+            source = use.node.inputs[0] if moves(use.node) else None
+            if source is None:
+                continue
+            if source.base is old and _shifted(source, use.part):
+                return f"goes to output {o.name!r} moved along by one call"
+            if is_whole(use.part) and self._joins(old, source):
+                return f"is joined with what is new, whose end is output {o.name!r}"
+        return ""
+
+    def _joins(self, old: Tensor, end: Tensor) -> bool:
+        """Whether `end` is as long a piece of a tensor, further on, as the piece that the input was copied to."""
+        for use in writers(self.graph, end.base):
+            source = use.node.inputs[0] if moves(use.node) else None
+            if source is not None and source.base is old and is_whole(source) and _shifted(use.part, end):
+                return True
+        return False
+
+    def _scattered(self, p: Port, o: Port) -> str:
+        for use in sources(self.graph, outer(self.graph, o)):
+            target = use.node.inputs[0]
+            whole = target is not None and target.base is inner(self.graph, p) and is_whole(target)
+            if use.node.kind in ("scatter_elements", "scatter_nd") and whole and is_whole(use.part):
+                return f"is what {use.node.name} puts new elements into, which gives output {o.name!r}"
+        return ""
+
+    def _named(self, p: Port, o: Port) -> str:
+        same = stem(p.name) == stem(o.name) and _STATE_NAMES.search(stem(p.name))
+        return f"and output {o.name!r} agree in name, shape and type" if same and self._depends(o, p) else ""
+
+    def _same_parts(self, p: Port, o: Port) -> str:
+        """Both are put together of at least two parts in the same places, and other inputs and outputs are left."""
+        old, new = readers(self.graph, inner(self.graph, p)), sources(self.graph, outer(self.graph, o))
+        places = {geometry(use.part): use for use in new}
+        if len(places) < 2 or len(places) < len(new) or {geometry(use.part) for use in old} != places.keys():
+            return ""
+        if not covers([use.part for use in new], p.tensor) or not self._others(p, o):
+            return ""
+        if not all(self._renews([u for u in old if geometry(u.part) == at], use) for at, use in places.items()):
+            return ""
+        return f"and output {o.name!r} consist of the same {len(places)} parts, each new one made from the old one"
+
+    def _renews(self, old: list[Use], new: Use) -> bool:
+        nodes = [use.node for use in old]
+        roots = reached(self.graph, [], nodes)
+        return any(new.node is n for n in nodes) or any(id(t.base) in roots for t in new.node.reads())
+
+    def _others(self, p: Port, o: Port) -> bool:
+        """Whether data is left that comes from another input, and goes to another output."""
+        data = [q.tensor for q in self.graph.inputs if q is not p and q.state is None]
+        left = [q for q in self.graph.outputs if q is not o and q.state is None]
+        return bool(left) and id(o.tensor) in reached(self.graph, data)
+
+    def _only_fit(self, p: Port, o: Port) -> str:
+        """A state by its name, and no other output has its shape."""
+        if not _STATE_NAMES.search(stem(p.name)) or not self._depends(o, p) or not self._others(p, o):
+            return ""
+        return f"is a state by its name, and only output {o.name!r} has its shape"
+
+    def _depends(self, o: Port, p: Port) -> bool:
+        return id(o.tensor) in reached(self.graph, [p.tensor])
 
 
-def _tie_recurrent(graph: Graph, i: int, uses: list[tuple[Node, Tensor, int]]) -> None:
-    """The input becomes the state; each part is renewed by its recurrence, or all by the output that shows it."""
+def _fits(p: Port, o: Port) -> bool:
+    return o.state is None and (o.tensor.dims, o.tensor.dtype, o.time_axis) == (p.tensor.dims, p.tensor.dtype, -1)
+
+
+def _shifted(a: Tensor, b: Tensor) -> bool:
+    """Whether two parts have the same lengths and strides at different places."""
+    return squeezed(a) == squeezed(b) and a.offset != b.offset
+
+
+def inner(graph: Graph, port: Port) -> Tensor:
+    """The float32 that an input becomes, where it is declared wider or narrower: what a stream would carry."""
+    uses = readers(graph, port.tensor)
+    if port.tensor.dtype != "F32" and len(uses) == 1 and moves(uses[0].node):
+        target = uses[0].node.outputs[0]
+        if target is not None and target.root is None and target.storage == "ARENA" and target.dtype == "F32":
+            return target
+    return port.tensor
+
+
+def outer(graph: Graph, port: Port) -> Tensor:
+    """The float32 that an output is made from, where it is declared wider or narrower."""
+    made = writers(graph, port.tensor)
+    if port.tensor.dtype != "F32" and len(made) == 1 and moves(made[0].node):
+        source = made[0].node.inputs[0]
+        if source is not None and source.dtype == "F32" and is_whole(source):
+            return source.base
+    return port.tensor
+
+
+def _tie(graph: Graph, p: Port, o: Port, why: str) -> None:
+    state = _make_state(graph, graph.inputs.index(p), f"input {p.name!r} {why}")
+    o.state = graph.states.index(state)
+    state.ties.append((state.tensor, _float32_of(graph, o)))
+
+
+def _float32_of(graph: Graph, o: Port) -> Tensor:
+    """What renews the state: the output itself, or the float32 that it is made from."""
+    source = outer(graph, o)
+    if source is o.tensor or source.dims == o.tensor.dims:
+        return source
+    return Tensor(source.name, source.dtype, o.tensor.dims, "VIEW", source, 0, dm.contiguous(o.tensor.dims))
+
+
+def _renew(graph: Graph, i: int, uses: list[tuple[Node, Tensor, int]]) -> None:
+    """No output shows the state: each part is renewed by its recurrence."""
     port = graph.inputs[i]
-    if _overlap([t for _, t, _ in uses]):
-        return
-    shown = _showing(graph, port, uses)
     names = ", ".join(dict.fromkeys(node.name for node, _, _ in uses))
     state = _make_state(graph, i, f"input {port.name!r} is the initial state of {names}")
-    if shown is not None:
-        _show(graph, state, shown, f"output {graph.outputs[shown].name!r} has what they end with, in the same places")
-        return
-    covered = all(_covers(t, port.tensor) for _, t, _ in uses)
     for node, t, output in uses:
         source = _output(node, output, t)
-        destination = state.tensor if covered and len(uses) == 1 and t.dims == state.tensor.dims else t
-        state.ties.append((destination, source))
-
-
-def _overlap(parts: list[Tensor]) -> bool:
-    """Whether one part is read by two recurrences, so that nothing says which of the two renews it."""
-    places = [(t.offset, t.step, t.dims) for t in parts]
-    return any(p in places[:k] for k, p in enumerate(places))
-
-
-def _covers(t: Tensor, whole: Tensor) -> bool:
-    return dm.product(t.dims) == dm.product(whole.dims)
-
-
-def _showing(graph: Graph, port: Port, uses: list[tuple[Node, Tensor, int]]) -> int | None:
-    """The output in which every part lies where the input has it."""
-    for o, out in enumerate(graph.outputs):
-        if out.state is not None or out.tensor.dims != port.tensor.dims or out.tensor.dtype != port.tensor.dtype:
-            continue
-        if all(_lies(graph, node, output, t, out.tensor) for node, t, output in uses):
-            return o
-    return None
+        whole = len(uses) == 1 and t.dims == state.tensor.dims and is_whole(t)
+        state.ties.append((state.tensor if whole else t, source))
 
 
 def _lies(graph: Graph, node: Node, output: int, part: Tensor, whole: Tensor) -> bool:
@@ -116,33 +241,15 @@ def _lies(graph: Graph, node: Node, output: int, part: Tensor, whole: Tensor) ->
     made = node.outputs[output] if output < len(node.outputs) else None
     if made is None:
         return False
-    if _same_place(made, part, whole):
+    if made.base is whole and geometry(made) == geometry(part):
         return True
-    for other in graph.nodes:
-        if other.kind == "copy" and other.inputs[0] is not None and other.inputs[0].base is made.base:
-            source, target = other.inputs[0], other.outputs[0]
-            same = source.offset == made.offset and dm.product(source.dims) == dm.product(made.dims)
-            if (
-                same
-                and target is not None
-                and target.base is whole
-                and target.offset == part.offset
-                and _ordered(source)
-            ) and _squeezed(target) == _squeezed(part):
-                return True
+    for use in writers(graph, whole):
+        source = use.node.inputs[0] if moves(use.node) else None
+        if source is None or source.base is not made.base or geometry(use.part) != geometry(part):
+            continue
+        if geometry(source) == geometry(made) or (is_whole(source) and is_whole(made)):
+            return True
     return False
-
-
-def _ordered(t: Tensor) -> bool:
-    return t.step == dm.contiguous(t.dims) or _squeezed(t) == _squeezed(t.base)
-
-
-def _squeezed(t: Tensor) -> list[tuple[dm.Size, dm.Size]]:
-    return [(d, s) for d, s in zip(t.dims, t.step, strict=True) if d != 1]
-
-
-def _same_place(made: Tensor, part: Tensor, whole: Tensor) -> bool:
-    return made.base is whole and made.offset == part.offset and _squeezed(made) == _squeezed(part)
 
 
 def _output(node: Node, output: int, like: Tensor) -> Tensor:
@@ -156,43 +263,34 @@ def _output(node: Node, output: int, like: Tensor) -> Tensor:
 
 
 def _make_state(graph: Graph, i: int, why: str) -> State:
+    """The input becomes a state, which is float32: one that is declared otherwise is given as float32."""
     port = graph.inputs[i]
-    port.tensor.storage = "STATE"
+    tensor = inner(graph, port)
+    if tensor is not port.tensor:
+        graph.nodes = [n for n in graph.nodes if not any(t is tensor for t in n.outputs)]
+        tensor.name, port.tensor = port.tensor.name, tensor
+    tensor.storage = "STATE"
     port.state = len(graph.states)
-    state = State(port.tensor, input=i, why=why)
+    state = State(tensor, input=i, why=why)
     graph.states.append(state)
     return state
 
 
-def _show(graph: Graph, state: State, o: int, why: str) -> None:
-    out = graph.outputs[o]
-    out.state = graph.states.index(state)
-    state.ties.append((state.tensor, out.tensor))
-    state.why += f"; {why}"
-
-
 def _tie_named(graph: Graph, given: str, shown: str) -> None:
     """A tie that the caller asked for."""
-    i = next((k for k, p in enumerate(graph.inputs) if p.name == given), None)
-    o = next((k for k, p in enumerate(graph.outputs) if p.name == shown), None)
-    if i is None or o is None:
-        side, ports, name = ("input", graph.inputs, given) if i is None else ("output", graph.outputs, shown)
+    p = next((p for p in graph.inputs if p.name == given), None)
+    o = next((p for p in graph.outputs if p.name == shown), None)
+    if p is None or o is None:
+        side, ports, name = ("input", graph.inputs, given) if p is None else ("output", graph.outputs, shown)
         raise ConversionError([f"states: the graph has no {side} {name!r}; it has {[p.name for p in ports]}"])
-    a, b = graph.inputs[i].tensor, graph.outputs[o].tensor
-    if (
-        a.dims != b.dims
-        or a.dtype != b.dtype
-        or a.dtype != "F32"
-        or a.storage != "INPUT"
-        or graph.outputs[o].state is not None
-    ):
+    if not _fits(p, o) or p.tensor.dtype not in FLOATS or p.tensor.storage != "INPUT" or p.time_axis >= 0:
         raise ConversionError(
             [
-                f"states: input {given!r} {a.dtype}{list(a.dims)} cannot be tied to output {shown!r} "
-                f"{b.dtype}{list(b.dims)}: one float32 shape, and each once"
+                f"states: input {given!r} {p.tensor.dtype}{list(p.tensor.dims)} cannot be tied to output {shown!r} "
+                f"{o.tensor.dtype}{list(o.tensor.dims)}: one shape and float type, no time axis, and each once"
             ]
         )
-    _show(graph, _make_state(graph, i, "named by the caller"), o, f"renewed by output {shown!r}")
+    _tie(graph, p, o, f"named by the caller; renewed by output {o.name!r}")
 
 
 _SUFFIXES = re.compile(r"(?:[_.]?(?:in|input|init|initial|prev|0|old|n|out|output|next|new|final|last))+$", re.I)
@@ -206,36 +304,6 @@ def stem(name: str) -> str:
     """A state's name without what says which end of a step it is: state, stateN, state_out -> state; h0, hn -> h."""
     short = _PREFIXES.sub("", name.lower())
     return _SUFFIXES.sub("", short) or short
-
-
-def _tie_by_name(graph: Graph, i: int) -> None:
-    port = graph.inputs[i]
-    if not _STATE_NAMES.search(stem(port.name)):
-        return
-    same = [
-        o
-        for o, out in enumerate(graph.outputs)
-        if out.state is None
-        and out.tensor.dims == port.tensor.dims
-        and out.tensor.dtype == port.tensor.dtype
-        and stem(out.name) == stem(port.name)
-    ]
-    if len(same) == 1 and _depends(graph, graph.outputs[same[0]].tensor, port.tensor):
-        name = graph.outputs[same[0]].name
-        _show(
-            graph,
-            _make_state(graph, i, f"input {port.name!r}"),
-            same[0],
-            f"and output {name!r} agree in name, shape and type",
-        )
-
-
-def _depends(graph: Graph, result: Tensor, on: Tensor) -> bool:
-    reached = {id(on)}
-    for node in graph.nodes:
-        if any(t is not None and id(t.base) in reached for t in node.inputs):
-            reached |= {id(t.base) for t in node.outputs if t is not None}
-    return id(result) in reached
 
 
 def _carry(graph: Graph, node: Node) -> None:
