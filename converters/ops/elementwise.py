@@ -22,7 +22,7 @@ from ..values import Value
 FLOAT_MAX = float(np.finfo(np.float32).max)
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 
-#: The float functions of ops.def on NumPy arrays: (x, alpha, beta), or (a, b, alpha, beta) for those of two inputs.
+#: The functions of floats of ops.def on NumPy arrays: the inputs, one to three, then alpha and beta.
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "IDENTITY": lambda x, a, b: x,
     "ADD": lambda x, y, a, b: x + y,
@@ -56,6 +56,15 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "SOFTSIGN": lambda x, a, b: x / (1 + np.abs(x)),
     "SOFTPLUS": lambda x, a, b: np.logaddexp(0, x),
     "CLIP": lambda x, a, b: np.minimum(np.maximum(x, a), b),
+    "PRELU": lambda x, y, a, b: np.where(x < 0, y * x, x),
+    "FMOD": lambda x, y, a, b: np.fmod(x, y),
+    "SIGN": lambda x, a, b: np.sign(x),
+    "WHERE": lambda x, y, z, a, b: np.where(x != 0, y, z),
+    "EQUAL": lambda x, y, a, b: x == y,
+    "LESS": lambda x, y, a, b: x < y,
+    "LESS_EQUAL": lambda x, y, a, b: x <= y,
+    "IS_NAN": lambda x, a, b: np.isnan(x),
+    "IS_INF": lambda x, a, b: ((a == 1) & (x == np.inf)) | ((b == 1) & (x == -np.inf)),
 }
 
 _BINARY = {"Add": "ADD", "Sub": "SUB", "Mul": "MUL", "Div": "DIV", "Min": "MIN", "Max": "MAX"}
@@ -77,6 +86,7 @@ _UNARY = {
     "Relu": "RELU",
     "Softsign": "SOFTSIGN",
     "Softplus": "SOFTPLUS",
+    "Sign": "SIGN",
 }
 #: ONNX name -> (function, default alpha, default beta)
 _PARAMETRIC = {
@@ -85,8 +95,8 @@ _PARAMETRIC = {
     "HardSigmoid": ("HARD_SIGMOID", 0.2, 0.5),
     "Elu": ("ELU", 1.0, 0.0),
 }
-_INTEGER_UNARY = {"Neg", "Abs"}
-_INTEGERS = ("I64", "I32", "I8", "U8")
+_INTEGER_UNARY = {"Neg", "Abs", "Sign"}
+INTEGERS = ("I64", "I32", "I8", "U8")
 
 
 def _one_type(operands: tuple[Value, ...]) -> str:
@@ -95,9 +105,23 @@ def _one_type(operands: tuple[Value, ...]) -> str:
     if len(types) > 1:
         raise NodeError(f"mixes the types {', '.join(sorted(types))}")
     (dtype,) = types
-    if dtype not in FLOATS and dtype not in _INTEGERS:
+    if dtype not in FLOATS and dtype not in INTEGERS:
         raise NodeError(f"is not supported on {dtype}")
     return dtype
+
+
+def scalar(number: float, dtype: str) -> Value:
+    """A constant of a floating-point type."""
+    return values.of_array(np.array(number, np.float32), dtype)
+
+
+def require_floats(*operands: Value | None) -> None:
+    """Refuse other types, and a mixture."""
+    types = {v.dtype for v in operands if v is not None}
+    if len(types) > 1:
+        raise NodeError(f"mixes the types {', '.join(sorted(types))}")
+    if not types <= set(FLOATS):
+        raise NodeError(f"is not supported on {min(types)}")
 
 
 def arithmetic(ctx: Context, function: str, *operands: Value) -> Value:
@@ -151,28 +175,22 @@ def lower_pow(ctx: Context, node: OnnxNode, x: Value, y: Value) -> Value:
     return ctx.elementwise("POW", x, replace(y, dtype=x.dtype), dtype=x.dtype)
 
 
-@lowering("Mod", inputs=2, attributes="fmod")
+@lowering("Mod", inputs=2, attributes="fmod", since=10)
 def lower_mod(ctx: Context, node: OnnxNode, a: Value, b: Value) -> Value:
-    """Integers: a - b * (a / b) has the sign of a (fmod = 1); that plus b, once more, has the sign of b."""
-    if _one_type((a, b)) in FLOATS:
-        raise NodeError("is not supported on floating-point tensors")
-    rest = _remainder(ctx, a, b)
-    if ctx.attribute("fmod", 0):
-        return rest
-    return _remainder(ctx, arithmetic(ctx, "ADD", rest, b), b)
-
-
-def _remainder(ctx: Context, a: Value, b: Value) -> Value:
-    return arithmetic(ctx, "SUB", a, arithmetic(ctx, "MUL", b, arithmetic(ctx, "DIV", a, b)))
+    """What is left of a division: with fmod = 1 it has the sign of a, else that of b, which floats do not have."""
+    truncated = bool(ctx.attribute("fmod", 0))
+    if _one_type((a, b)) in FLOATS and not truncated:
+        raise NodeError("attribute 'fmod' is 0, which floating-point tensors do not have")
+    return arithmetic(ctx, "FMOD" if truncated else "MOD", a, b)
 
 
 @lowering(*_UNARY, inputs=1)
 def lower_unary(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """f(x)."""
     if x.dtype not in FLOATS:
-        if node.op == "Relu" and x.dtype in _INTEGERS:
+        if node.op == "Relu" and x.dtype in INTEGERS:
             return arithmetic(ctx, "MAX", x, values.of_array(np.zeros((), np.int64), x.dtype))
-        if node.op not in _INTEGER_UNARY or x.dtype not in _INTEGERS:
+        if node.op not in _INTEGER_UNARY or x.dtype not in INTEGERS:
             raise NodeError(f"is not supported on {x.dtype}")
     return arithmetic(ctx, _UNARY[node.op], x)
 
@@ -185,18 +203,6 @@ def lower_parametric(ctx: Context, node: OnnxNode, x: Value) -> Value:
         raise NodeError(f"is not supported on {x.dtype}")
     function, alpha, beta = _PARAMETRIC[node.op]
     return ctx.elementwise(function, x, alpha=ctx.attribute("alpha", alpha), beta=ctx.attribute("beta", beta))
-
-
-SELU_ALPHA, SELU_GAMMA = 1.67326319217681884765625, 1.05070102214813232421875  # ONNX's defaults
-
-
-@lowering("Selu", inputs=1, attributes="alpha gamma")
-def lower_selu(ctx: Context, node: OnnxNode, x: Value) -> Value:
-    """gamma * Elu(x)."""
-    if x.dtype not in FLOATS:
-        raise NodeError(f"is not supported on {x.dtype}")
-    gamma = values.of_array(np.array(ctx.attribute("gamma", SELU_GAMMA), np.float32), x.dtype)
-    return ctx.elementwise("MUL", ctx.elementwise("ELU", x, alpha=ctx.attribute("alpha", SELU_ALPHA)), gamma)
 
 
 @lowering("Clip", inputs=1, attributes="min max", until=10)
@@ -223,17 +229,6 @@ def lower_clip(ctx: Context, node: OnnxNode, x: Value, low: Value | None, high: 
     if high is not None:
         result = arithmetic(ctx, "MIN", result, values.reshape(high, (), None) or high)
     return result
-
-
-@lowering("PRelu", inputs=2)
-def lower_prelu(ctx: Context, node: OnnxNode, x: Value, slope: Value) -> Value:
-    """max(x, 0) + slope * min(x, 0): one of the two terms is always 0."""
-    if _one_type((x, slope)) not in FLOATS:
-        raise NodeError(f"is not supported on {x.dtype}")
-    zero = values.of_array(np.zeros((), np.float32), x.dtype)
-    return arithmetic(
-        ctx, "ADD", ctx.elementwise("RELU", x), arithmetic(ctx, "MUL", arithmetic(ctx, "MIN", x, zero), slope)
-    )
 
 
 _TO_TYPE = {1: "F32", 10: "F16", 11: "F64", 7: "I64", 6: "I32", 3: "I8", 2: "U8", 9: "BOOL"}
@@ -337,13 +332,6 @@ def reference_parametric(node: OnnxNode, x: np.ndarray) -> np.ndarray:
     return np.asarray(FUNCTIONS[function](x, node.attributes.get("alpha", alpha), node.attributes.get("beta", beta)))
 
 
-@reference("Selu")
-def reference_selu(node: OnnxNode, x: np.ndarray) -> np.ndarray:
-    """gamma * Elu(x)."""
-    a = node.attributes
-    return np.asarray(a.get("gamma", SELU_GAMMA) * FUNCTIONS["ELU"](x, a.get("alpha", SELU_ALPHA), 0))
-
-
 @reference("Clip")
 def reference_clip(
     node: OnnxNode, x: np.ndarray, low: np.ndarray | None = None, high: np.ndarray | None = None
@@ -353,12 +341,6 @@ def reference_clip(
     low, high = low if a is None else np.asarray(a), high if b is None else np.asarray(b)
     x = x if low is None else np.maximum(x, low)
     return x if high is None else np.minimum(x, high)
-
-
-@reference("PRelu")
-def reference_prelu(node: OnnxNode, x: np.ndarray, slope: np.ndarray) -> np.ndarray:
-    """x, or slope * x below 0."""
-    return np.where(x < 0, slope * x, x)
 
 
 @reference("Cast", exact=True)

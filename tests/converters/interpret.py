@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+import windows
+from tinyrnn import format as fmt
 from tinyrnn.converters import dims as dm
 from tinyrnn.converters import packing
 from tinyrnn.converters.ir import NUMPY_TYPE, Graph, Node, Tensor
@@ -26,6 +28,17 @@ INTEGER = {
     "F_TO_I": lambda a: np.nan_to_num(a, nan=0.0).astype(np.int64),
     "F_TO_BOOL": lambda a: (a != 0).astype(np.int64),
     "I_TO_BOOL": lambda a: (a != 0).astype(np.int64),
+    "I_MOD": lambda a, b: np.where(b == 0, 0, np.mod(a, np.where(b == 0, 1, b))),
+    "I_FMOD": lambda a, b: np.where(b == 0, 0, np.fmod(a, np.where(b == 0, 1, b))),
+    "I_AND": lambda a, b: ((a != 0) & (b != 0)).astype(np.int64),
+    "I_OR": lambda a, b: ((a != 0) | (b != 0)).astype(np.int64),
+    "I_XOR": lambda a, b: ((a != 0) ^ (b != 0)).astype(np.int64),
+    "I_NOT": lambda a: (a == 0).astype(np.int64),
+    "I_SIGN": np.sign,
+    "I_WHERE": lambda a, b, c: np.where(a != 0, b, c),
+    "I_EQUAL": lambda a, b: (a == b).astype(np.int64),
+    "I_LESS": lambda a, b: (a < b).astype(np.int64),
+    "I_LESS_EQUAL": lambda a, b: (a <= b).astype(np.int64),
 }
 
 
@@ -132,14 +145,10 @@ class Run:
         assert len({v.shape for v in values} | {self.shape(node.outputs[0])}) == 1, node.name
         with np.errstate(all="ignore"):
             for function, *sources, alpha, beta in node.attributes["program"]:
-                if function in INTEGER:
-                    from tinyrnn import format as fmt
-
-                    given = [values[s] for s in sources[: fmt.FUNCTIONS[function].inputs]]
-                    values.append(INTEGER[function](*given))
-                else:
-                    two = function in ("ADD", "SUB", "MUL", "DIV", "POW", "MIN", "MAX")
-                    values.append(FUNCTIONS[function](*[values[s] for s in sources[: 1 + two]], alpha, beta))
+                row = fmt.FUNCTIONS[function]
+                given = [values[s] for s in sources[: row.inputs]]
+                made = INTEGER[function](*given) if function in INTEGER else FUNCTIONS[function](*given, alpha, beta)
+                values.append(made.astype(np.int64) if row.to == "i" else made)
         result = values[-1]
         dtype = NUMPY_TYPE[node.outputs[0].dtype]
         if dtype.kind in "iub" or dtype.itemsize == 2:
@@ -164,9 +173,26 @@ class Run:
             return
         shifted = x - x.max(axis=-1, keepdims=True)
         total = np.exp(shifted).sum(axis=-1, keepdims=True)
-        self.view(node.outputs[0])[...] = (
-            shifted - np.log(total) if kind == "LOG_SOFTMAX" else np.exp(shifted) / total
-        )
+        self.view(node.outputs[0])[...] = shifted - np.log(total) if kind == "LOG_SOFTMAX" else np.exp(shifted) / total
+
+    def _reduce(self, node: Node) -> None:
+        a = node.attributes
+        self.view(node.outputs[0])[...] = windows.reduce(self.read(node.inputs[0]), a["kind"], a["axes"])
+
+    def _conv(self, node: Node) -> None:
+        a, y = node.attributes, self.view(node.outputs[0])
+        x, w = self.read(node.inputs[0]), self.read(node.inputs[1])
+        result = windows.conv(x, w, y.shape[1], y.shape[2:], a["window"])
+        if len(node.inputs) > 2 and node.inputs[2] is not None:
+            result = result + self.read(node.inputs[2]).reshape(-1, *[1] * (y.ndim - 2))
+        with np.errstate(all="ignore"):
+            y[...] = FUNCTIONS[a["function"]](result, a["alpha"], a["beta"])
+
+    def _pool(self, node: Node) -> None:
+        a, y = node.attributes, self.view(node.outputs[0])
+        with np.errstate(all="ignore"):
+            result = windows.pool(self.read(node.inputs[0]), a["kind"], a["count_padding"], y.shape[2:], a["window"])
+        y[...] = result
 
     def _gather(self, node: Node) -> None:
         x, indices = self.read(node.inputs[0]), self.read(node.inputs[1])
@@ -175,6 +201,33 @@ class Run:
         if indices.size and (indices.min() < -n or indices.max() >= n):
             raise IndexError(f"{node.name}: an index is outside {n}")
         self.view(node.outputs[0])[...] = np.take(x, indices, axis=axis)
+
+    def _gather_elements(self, node: Node) -> None:
+        x, indices = self.read(node.inputs[0]), self.read(node.inputs[1])
+        self.view(node.outputs[0])[...] = x[_places(indices, x.shape, node.attributes["axis"])]
+
+    def _gather_nd(self, node: Node) -> None:
+        x, indices = self.read(node.inputs[0]), self.read(node.inputs[1])
+        batch = node.attributes["batch_axes"]
+        grid = list(np.indices(indices.shape[:-1], sparse=True))[:batch]
+        self.view(node.outputs[0])[...] = x[(*grid, *np.moveaxis(indices, -1, 0))]
+
+    def _scatter_elements(self, node: Node) -> None:
+        x, indices, updates = (self.read(t) for t in node.inputs)
+        self._put(node, x, _places(indices, x.shape, node.attributes["axis"]), updates)
+
+    def _scatter_nd(self, node: Node) -> None:
+        x, indices, updates = (self.read(t) for t in node.inputs)
+        self._put(node, x, tuple(np.moveaxis(indices, -1, 0)), updates)
+
+    def _put(self, node: Node, x: np.ndarray, places: Any, updates: np.ndarray) -> None:
+        y = self.view(node.outputs[0])
+        y[...] = x
+        functions = {"ADD": np.add, "MUL": np.multiply, "MAX": np.maximum, "MIN": np.minimum}
+        if node.attributes["kind"] == "SET":
+            y[places] = updates
+        else:
+            functions[node.attributes["kind"]].at(y, places, updates)
 
     def _pack(self, node: Node) -> None:
         x = self.read(node.inputs[0])
@@ -215,6 +268,15 @@ class Run:
         for t, values in zip(outputs, (y, state_h, state_c), strict=False):
             if t is not None:
                 self.view(t)[...] = values
+
+
+def _places(indices: np.ndarray, shape: tuple[int, ...], axis: int) -> Any:
+    n = shape[axis]
+    if indices.size and (indices.min() < -n or indices.max() >= n):
+        raise IndexError(f"an index is outside {n}")
+    places = list(np.indices(indices.shape, sparse=True))
+    places[axis] = indices
+    return tuple(np.broadcast_arrays(*places))
 
 
 class Cell:
