@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Activations that are small programs of elementwise functions; a pass makes one operator of each."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .. import dims as dm
+from .. import values
+from ..errors import NodeError
+from ..ir import FLOATS
+from ..lowering import Context, show
+from ..onnx_model import OnnxNode
+from ..registry import lowering, reference
+from ..values import Value
+from .elementwise import FUNCTIONS, arithmetic, require_floats, scalar
+from .logic import choose, compare
+from .reductions import reduced
+
+SELU_ALPHA, SELU_GAMMA = 1.67326319217681884765625, 1.05070102214813232421875  # ONNX's defaults
+_CUBIC = 0.044715  # of the approximation of Gelu by tanh
+
+
+@lowering("Selu", inputs=1, attributes="alpha gamma")
+def lower_selu(ctx: Context, node: OnnxNode, x: Value) -> Value:
+    """gamma * Elu(x)."""
+    require_floats(x)
+    inner = ctx.elementwise("ELU", x, alpha=ctx.attribute("alpha", SELU_ALPHA))
+    return ctx.elementwise("MUL", inner, scalar(ctx.attribute("gamma", SELU_GAMMA), x.dtype))
+
+
+@lowering("Celu", inputs=1, attributes="alpha", since=12)
+def lower_celu(ctx: Context, node: OnnxNode, x: Value) -> Value:
+    """max(x, 0) + alpha * (e^(min(x, 0) / alpha) - 1); one of the two terms is always 0."""
+    require_floats(x)
+    alpha = ctx.attribute("alpha", 1.0)
+    if not alpha > 0:
+        raise NodeError(f"attribute 'alpha' is {alpha}; above 0 is supported")
+    below = ctx.elementwise("MIN", x, scalar(0.0, x.dtype))
+    if alpha != 1:
+        below = ctx.elementwise("DIV", below, scalar(alpha, x.dtype))
+    return ctx.elementwise("ADD", ctx.elementwise("RELU", x), ctx.elementwise("ELU", below, alpha=alpha))
+
+
+@lowering("PRelu", inputs=2)
+def lower_prelu(ctx: Context, node: OnnxNode, x: Value, slope: Value) -> Value:
+    """x, or slope * x below 0; the slope is broadcast to x."""
+    if slope.rank > x.rank:
+        raise NodeError(f"a slope of shape {show(slope.dims)} does not broadcast to {show(x.dims)}")
+    for have, want in zip(reversed(slope.dims), reversed(x.dims), strict=False):
+        if have != 1:
+            ctx.equal(have, want, f"a slope of shape {show(slope.dims)} does not broadcast to {show(x.dims)}")
+    if x.dtype in FLOATS:
+        require_floats(x, slope)
+        return ctx.elementwise("PRELU", x, slope)
+    below = compare(ctx, "LESS", x, values.of_array(np.zeros((), np.int64), x.dtype))
+    return choose(ctx, below, arithmetic(ctx, "MUL", slope, x), x)
+
+
+@lowering("Gelu", inputs=1, attributes="approximate", since=20)
+@lowering("Gelu", inputs=1, domain="com.microsoft")
+def lower_gelu(ctx: Context, node: OnnxNode, x: Value) -> Value:
+    """x * (1 + erf(x / sqrt(2))) / 2, or with tanh(sqrt(2 / pi) * (x + 0.044715 x^3)) in place of erf."""
+    require_floats(x)
+    kind = ctx.attribute("approximate", "none")
+    if kind not in ("none", "tanh"):
+        raise NodeError(f"attribute 'approximate' is {kind!r}; 'none' and 'tanh' are defined")
+    if kind == "none":
+        curve = ctx.elementwise("ERF", ctx.elementwise("AFFINE", x, alpha=math.sqrt(0.5)))
+    else:
+        scale = math.sqrt(2 / math.pi)
+        slope = ctx.elementwise("AFFINE", ctx.elementwise("MUL", x, x), alpha=scale * _CUBIC, beta=scale)
+        curve = ctx.elementwise("TANH", ctx.elementwise("MUL", x, slope))
+    return ctx.elementwise("MUL", x, ctx.elementwise("AFFINE", curve, alpha=0.5, beta=0.5))
+
+
+@lowering("HardSwish", inputs=1, since=14)
+def lower_hard_swish(ctx: Context, node: OnnxNode, x: Value) -> Value:
+    """x * min(max(x / 6 + 1/2, 0), 1)."""
+    require_floats(x)
+    return ctx.elementwise("MUL", x, ctx.elementwise("HARD_SIGMOID", x, alpha=1 / 6, beta=0.5))
+
+
+@lowering("Mish", inputs=1, since=18)
+def lower_mish(ctx: Context, node: OnnxNode, x: Value) -> Value:
+    """x * tanh(log(1 + e^x))."""
+    require_floats(x)
+    return ctx.elementwise("MUL", x, ctx.elementwise("TANH", ctx.elementwise("SOFTPLUS", x)))
+
+
+@lowering("Swish", inputs=1, attributes="alpha", since=24)
+def lower_swish(ctx: Context, node: OnnxNode, x: Value) -> Value:
+    """x * sigmoid(alpha * x)."""
+    require_floats(x)
+    alpha = ctx.attribute("alpha", 1.0)
+    inner = x if alpha == 1 else ctx.elementwise("AFFINE", x, alpha=alpha)
+    return ctx.elementwise("MUL", x, ctx.elementwise("SIGMOID", inner))
+
+
+@lowering("Shrink", inputs=1, attributes="bias lambd", since=9)
+def lower_shrink(ctx: Context, node: OnnxNode, x: Value) -> Value:
+    """x + bias below -lambd, x - bias above lambd, else 0."""
+    require_floats(x)
+    bias, bound = ctx.attribute("bias", 0.0), ctx.attribute("lambd", 0.5)
+    above = compare(ctx, "LESS", scalar(bound, x.dtype), x)
+    inner = choose(ctx, above, ctx.elementwise("SUB", x, scalar(bias, x.dtype)), scalar(0.0, x.dtype))
+    below = compare(ctx, "LESS", x, scalar(-bound, x.dtype))
+    return choose(ctx, below, ctx.elementwise("ADD", x, scalar(bias, x.dtype)), inner)
+
+
+@lowering("Hardmax", inputs=1, attributes="axis")
+def lower_hardmax(ctx: Context, node: OnnxNode, x: Value) -> Value:
+    """1 at the first largest element along an axis; before opset 13 all axes from there on are one."""
+    require_floats(x)
+    axis = ctx.axis(ctx.attribute("axis", -1 if node.version >= 13 else 1), x.rank)
+    seen = x
+    if node.version < 13 and axis != x.rank - 1:
+        seen = ctx.reshape(x, (*x.dims[:axis], dm.product(x.dims[axis:])))
+    length = seen.dims[axis]
+    if not isinstance(length, int):
+        ctx.sizes.bind_hints(ctx.sizes.tried(length), ctx.where)
+        raise NodeError(f"takes the largest of {length} elements; their number must be constant")
+    places = np.arange(length).reshape((-1, *[1] * (seen.rank - axis - 1)))
+    found = compare(ctx, "EQUAL", reduced(ctx, seen, [axis], "ARG_MAX", dtype="I64"), values.of_array(places, "I64"))
+    return ctx.reshape(ctx.elementwise("I_TO_F", found, dtype=x.dtype), x.dims)
+
+
+# ---- references ------------------------------------------------------------------------------------------------------
+
+
+@reference("Selu")
+def reference_selu(node: OnnxNode, x: np.ndarray) -> np.ndarray:
+    """gamma * Elu(x)."""
+    a = node.attributes
+    return np.asarray(a.get("gamma", SELU_GAMMA) * FUNCTIONS["ELU"](x, a.get("alpha", SELU_ALPHA), 0))
+
+
+@reference("Celu")
+def reference_celu(node: OnnxNode, x: np.ndarray) -> np.ndarray:
+    """As ONNX writes it."""
+    alpha = node.attributes.get("alpha", 1.0)
+    return np.asarray(np.maximum(x, 0) + np.minimum(0, alpha * np.expm1(np.minimum(x, 0) / alpha)))
+
+
+@reference("PRelu")
+def reference_prelu(node: OnnxNode, x: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    """x, or slope * x below 0."""
+    return np.where(x < 0, slope * x, x)
+
+
+@reference("Gelu", domain="com.microsoft")
+@reference("Gelu")
+def reference_gelu(node: OnnxNode, x: np.ndarray) -> np.ndarray:
+    """Exactly, or by tanh."""
+    if node.attributes.get("approximate", "none") == "tanh":
+        return np.asarray(0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + _CUBIC * x**3))))
+    return np.asarray(0.5 * x * (1 + FUNCTIONS["ERF"](x / np.sqrt(2), 0, 0)))
+
+
+@reference("HardSwish")
+def reference_hard_swish(node: OnnxNode, x: np.ndarray) -> np.ndarray:
+    """x * HardSigmoid(x)."""
+    return np.asarray(x * np.clip(x / 6 + 0.5, 0, 1))
+
+
+@reference("Mish")
+def reference_mish(node: OnnxNode, x: np.ndarray) -> np.ndarray:
+    """x * tanh(softplus(x))."""
+    return np.asarray(x * np.tanh(np.logaddexp(0, x)))
+
+
+@reference("Swish")
+def reference_swish(node: OnnxNode, x: np.ndarray) -> np.ndarray:
+    """x * sigmoid(alpha * x)."""
+    return np.asarray(x / (1 + np.exp(-node.attributes.get("alpha", 1.0) * x)))
+
+
+@reference("Shrink")
+def reference_shrink(node: OnnxNode, x: np.ndarray) -> np.ndarray:
+    """Towards 0 by bias."""
+    bias, bound = node.attributes.get("bias", 0.0), node.attributes.get("lambd", 0.5)
+    return np.where(x < -bound, x + bias, np.where(x > bound, x - bias, 0))
+
+
+@reference("Hardmax")
+def reference_hardmax(node: OnnxNode, x: np.ndarray) -> np.ndarray:
+    """1 at the first largest element."""
+    axis = node.attributes.get("axis", -1 if node.version >= 13 else 1) % x.ndim
+    seen = x if node.version >= 13 else x.reshape(*x.shape[:axis], -1)
+    places = np.expand_dims(np.argmax(seen, axis), axis)
+    result = np.zeros(seen.shape)
+    np.put_along_axis(result, places, 1, axis)
+    return result.reshape(x.shape)

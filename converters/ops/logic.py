@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Comparisons, logic, choices and tests of floats -> elementwise functions that give 0 or 1."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import values
+from ..errors import NodeError
+from ..ir import FLOATS
+from ..lowering import Context
+from ..onnx_model import OnnxNode
+from ..registry import lowering, reference
+from ..values import Value
+from .elementwise import FUNCTIONS, INTEGERS
+
+#: ONNX name -> (function, whether its operands change places)
+_COMPARISONS = {
+    "Equal": ("EQUAL", False),
+    "Less": ("LESS", False),
+    "LessOrEqual": ("LESS_EQUAL", False),
+    "Greater": ("LESS", True),
+    "GreaterOrEqual": ("LESS_EQUAL", True),
+}
+_LOGIC = {"And": "I_AND", "Or": "I_OR", "Xor": "I_XOR", "Not": "I_NOT"}
+
+
+def compare(ctx: Context, function: str, a: Value, b: Value) -> Value:
+    """EQUAL, LESS or LESS_EQUAL of operands of one type."""
+    if a.dtype != b.dtype:
+        raise NodeError(f"compares {a.dtype} with {b.dtype}")
+    if a.dtype in FLOATS:
+        return ctx.elementwise(function, a, b, dtype="BOOL")
+    if a.dtype not in (*INTEGERS, "BOOL"):
+        raise NodeError(f"is not supported on {a.dtype}")
+    return ctx.elementwise(f"I_{function}", a, b, dtype="BOOL")
+
+
+def choose(ctx: Context, condition: Value, a: Value, b: Value) -> Value:
+    """a where the condition is true, else b."""
+    if a.dtype in FLOATS:
+        condition = ctx.elementwise("I_TO_F", condition, dtype="F32")
+        return ctx.elementwise("WHERE", condition, a, b, dtype=a.dtype)
+    return ctx.elementwise("I_WHERE", condition, a, b, dtype=a.dtype)
+
+
+@lowering("Equal", "Less", "Greater", inputs=2)
+@lowering("LessOrEqual", "GreaterOrEqual", inputs=2, since=12)
+def lower_comparison(ctx: Context, node: OnnxNode, a: Value, b: Value) -> Value:
+    """a op b, broadcast; a NaN equals nothing and is not below anything."""
+    function, swapped = _COMPARISONS[node.op]
+    return compare(ctx, function, *((b, a) if swapped else (a, b)))
+
+
+@lowering("And", "Or", "Xor", inputs=2)
+@lowering("Not", inputs=1)
+def lower_logic(ctx: Context, node: OnnxNode, *operands: Value) -> Value:
+    """Of bool tensors."""
+    for v in operands:
+        if v.dtype != "BOOL":
+            raise NodeError(f"is not supported on {v.dtype}")
+    return ctx.elementwise(_LOGIC[node.op], *operands)
+
+
+@lowering("Where", inputs=3, since=9)
+def lower_where(ctx: Context, node: OnnxNode, condition: Value, a: Value, b: Value) -> Value:
+    """A choice element by element; one that is known to be the same everywhere leaves nothing behind."""
+    if condition.dtype != "BOOL" or a.dtype != b.dtype:
+        raise NodeError(f"chooses by {condition.dtype} between {a.dtype} and {b.dtype}")
+    if a.dtype not in (*FLOATS, *INTEGERS, "BOOL"):
+        raise NodeError(f"is not supported on {a.dtype}")
+    if condition.const is not None and condition.const.size and (condition.const == condition.const.flat[0]).all():
+        chosen = a if condition.const.flat[0] else b
+        dims = ctx.broadcast(condition.dims, a.dims, b.dims)
+        ctx.check_size(dims, "F32" if a.dtype in FLOATS else a.dtype)
+        return ctx.expand(chosen, dims)
+    return choose(ctx, condition, a, b)
+
+
+@lowering("IsNaN", inputs=1, since=9)
+@lowering("IsInf", inputs=1, attributes="detect_negative detect_positive", since=10)
+def lower_test(ctx: Context, node: OnnxNode, x: Value) -> Value:
+    """Of floats."""
+    if x.dtype not in FLOATS:
+        raise NodeError(f"is not supported on {x.dtype}")
+    if node.op == "IsNaN":
+        return ctx.elementwise("IS_NAN", x, dtype="BOOL")
+    positive, negative = (bool(ctx.attribute(f"detect_{side}", 1)) for side in ("positive", "negative"))
+    return ctx.elementwise("IS_INF", x, alpha=positive, beta=negative, dtype="BOOL")
+
+
+@lowering("OneHot", inputs=3, attributes="axis", since=9)
+def lower_one_hot(ctx: Context, node: OnnxNode, indices: Value, depth: Value, pair: Value) -> Value:
+    """The places of a new axis compared with the index; one outside gives no place its `on` value."""
+    if depth.const is None or depth.const.size != 1:
+        raise NodeError("input 'depth' is not known when converting: bind the input that it comes from")
+    count = int(depth.const.reshape(()))
+    if count < 1:
+        raise NodeError(f"input 'depth' is {count}")
+    ctx.equal(pair.dims[0] if pair.rank == 1 else 0, 2, "input 'values' has not two elements, off and on")
+    axis = ctx.axis(ctx.attribute("axis", -1), indices.rank + 1)
+    if indices.dtype in FLOATS:
+        indices = ctx.elementwise("F_TO_I", indices, dtype="I64")
+    elif indices.dtype not in INTEGERS:
+        raise NodeError(f"its indices are {indices.dtype}")
+    elif indices.dtype != "I64":
+        indices = ctx.elementwise("I_IDENTITY", indices, dtype="I64")
+    places = np.arange(count).reshape((-1, *[1] * (indices.rank - axis)))
+    wide = values.insert_axes(indices, [axis])
+    below = compare(ctx, "EQUAL", wide, values.of_array(places - count, "I64"))
+    found = ctx.elementwise("I_OR", compare(ctx, "EQUAL", wide, values.of_array(places, "I64")), below)
+    off, on = (values.drop_axes(values.slice_axis(pair, 0, i, 1), [0]) for i in (0, 1))
+    return choose(ctx, found, on, off)
+
+
+# ---- references ------------------------------------------------------------------------------------------------------
+
+
+@reference(*_COMPARISONS)
+def reference_comparison(node: OnnxNode, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """NumPy's own."""
+    function, swapped = _COMPARISONS[node.op]
+    return np.asarray(FUNCTIONS[function](*((b, a) if swapped else (a, b)), 0, 0))
+
+
+@reference(*_LOGIC)
+def reference_logic(node: OnnxNode, *arrays: np.ndarray) -> np.ndarray:
+    """NumPy's own."""
+    function = {"And": np.logical_and, "Or": np.logical_or, "Xor": np.logical_xor, "Not": np.logical_not}[node.op]
+    return np.asarray(function(*arrays))
+
+
+@reference("Where", exact=True)
+def reference_where(node: OnnxNode, condition: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """NumPy's own."""
+    return np.where(condition, a, b)
+
+
+@reference("IsNaN", "IsInf")
+def reference_test(node: OnnxNode, x: np.ndarray) -> np.ndarray:
+    """NumPy's own."""
+    if node.op == "IsNaN":
+        return np.asarray(np.isnan(x))
+    sides = [bool(node.attributes.get(f"detect_{side}", 1)) for side in ("positive", "negative")]
+    return np.asarray(FUNCTIONS["IS_INF"](x, *sides))
+
+
+@reference("OneHot", exact=True)
+def reference_one_hot(node: OnnxNode, indices: np.ndarray, depth: np.ndarray, pair: np.ndarray) -> np.ndarray:
+    """Negative indices count from the end."""
+    count, axis = int(depth.reshape(())), node.attributes.get("axis", -1)
+    places = np.arange(count)
+    wide = np.expand_dims(indices.astype(np.int64), -1)
+    found = np.where((wide == places) | (wide == places - count), pair[1], pair[0])
+    return np.moveaxis(found, -1, axis)
