@@ -175,15 +175,6 @@ def lower_pow(ctx: Context, node: OnnxNode, x: Value, y: Value) -> Value:
     return ctx.elementwise("POW", x, replace(y, dtype=x.dtype), dtype=x.dtype)
 
 
-@lowering("Mod", inputs=2, attributes="fmod", since=10)
-def lower_mod(ctx: Context, node: OnnxNode, a: Value, b: Value) -> Value:
-    """What is left of a division: with fmod = 1 it has the sign of a, else that of b, which floats do not have."""
-    truncated = bool(ctx.attribute("fmod", 0))
-    if _one_type((a, b)) in FLOATS and not truncated:
-        raise NodeError("attribute 'fmod' is 0, which floating-point tensors do not have")
-    return arithmetic(ctx, "FMOD" if truncated else "MOD", a, b)
-
-
 @lowering(*_UNARY, inputs=1)
 def lower_unary(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """f(x)."""
@@ -303,14 +294,6 @@ def reference_div(node: OnnxNode, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if not np.all(b):
         raise NodeError("divides by zero")
     return np.asarray((np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b))).astype(a.dtype))
-
-
-@reference("Mod")
-def reference_mod(node: OnnxNode, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """fmod = 1 has the sign of the dividend, else that of the divisor."""
-    if a.dtype.kind != "f" and not np.all(b):
-        raise NodeError("divides by zero")
-    return np.asarray(np.fmod(a, b) if node.attributes.get("fmod", 0) else np.mod(a, b))
 
 
 @reference("Pow")

@@ -148,7 +148,8 @@ def _follow(ctx: Context, dims: tuple[Size, ...], wanted: list[Size]) -> list[Si
     one by one, from the left or from the right up to a -1, the symbol takes the constant's place. At the declared sizes
     that is the same graph, and at other sizes the constant would have been an error.
     """
-    result = list(wanted)
+    zero_copies = not ctx.attribute("allowzero", 0)
+    result = [dims[i] if d == 0 and zero_copies and i < len(dims) else d for i, d in enumerate(wanted)]
     for backwards in (False, True):
         old = list(reversed(dims)) if backwards else list(dims)
         order = range(len(wanted) - 1, -1, -1) if backwards else range(len(wanted))
@@ -177,7 +178,7 @@ def _follow(ctx: Context, dims: tuple[Size, ...], wanted: list[Size]) -> list[Si
 
 
 def _stands_for(ctx: Context, size: Size, number: Size) -> bool:
-    return size == number or number == 0 or (isinstance(number, int) and ctx.sizes.hint(size) == number)
+    return size == number or (isinstance(number, int) and ctx.sizes.hint(size) == number)
 
 
 def _merge(ctx: Context, old: list[Size], k: int, number: Size) -> tuple[int, Size] | None:

@@ -12,7 +12,7 @@ from ..lowering import Context
 from ..onnx_model import OnnxNode
 from ..registry import lowering, reference
 from ..values import Value
-from .elementwise import FUNCTIONS, INTEGERS
+from .elementwise import FUNCTIONS, INTEGERS, arithmetic, scalar
 
 #: ONNX name -> (function, whether its operands change places)
 _COMPARISONS = {
@@ -89,6 +89,23 @@ def lower_test(ctx: Context, node: OnnxNode, x: Value) -> Value:
     return ctx.elementwise("IS_INF", x, alpha=positive, beta=negative, dtype="BOOL")
 
 
+@lowering("Mod", inputs=2, attributes="fmod", since=10)
+def lower_mod(ctx: Context, node: OnnxNode, a: Value, b: Value) -> Value:
+    """What is left of a division: with fmod = 1 it has the sign of a, else that of b."""
+    truncated = bool(ctx.attribute("fmod", 0))
+    if a.dtype not in FLOATS:
+        return arithmetic(ctx, "FMOD" if truncated else "MOD", a, b)
+    if not truncated and node.version < 28:
+        raise NodeError(f"attribute 'fmod' is 0, which opset {node.version} does not define for floats")
+    rest = arithmetic(ctx, "FMOD", a, b)
+    if truncated:
+        return rest
+    zero, side = scalar(0.0, b.dtype), ctx.elementwise("SIGN", b)
+    apart = compare(ctx, "LESS", ctx.elementwise("MUL", ctx.elementwise("SIGN", rest), side), zero)
+    moved = choose(ctx, apart, ctx.elementwise("ADD", rest, b), rest)
+    return choose(ctx, compare(ctx, "EQUAL", rest, zero), ctx.elementwise("MUL", side, zero), moved)
+
+
 @lowering("OneHot", inputs=3, attributes="axis", since=9)
 def lower_one_hot(ctx: Context, node: OnnxNode, indices: Value, depth: Value, pair: Value) -> Value:
     """The places of a new axis compared with the index; one outside gives no place its `on` value."""
@@ -143,6 +160,14 @@ def reference_test(node: OnnxNode, x: np.ndarray) -> np.ndarray:
         return np.asarray(np.isnan(x))
     sides = [bool(node.attributes.get(f"detect_{side}", 1)) for side in ("positive", "negative")]
     return np.asarray(FUNCTIONS["IS_INF"](x, *sides))
+
+
+@reference("Mod")
+def reference_mod(node: OnnxNode, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """fmod = 1 has the sign of the dividend, else that of the divisor."""
+    if a.dtype.kind != "f" and not np.all(b):
+        raise NodeError("divides by zero")
+    return np.asarray(np.fmod(a, b) if node.attributes.get("fmod", 0) else np.mod(a, b))
 
 
 @reference("OneHot", exact=True)

@@ -215,6 +215,13 @@ def test_reshape_of_plain_and_transposed_tensors(dims, shape, perm):
     check(model(nodes, {"x": dims}, "y", {"s": A(shape)}), x=random(*dims))
 
 
+@pytest.mark.parametrize("dims", [[1, 2, 3, 4], ["a", 2, 3, 4], ["a", "b", 3, 4], [1, 2, 1, 4]])
+@pytest.mark.parametrize("shape", [[0, 0, -1], [0, -1], [0, 0, 0, 4], [-1, 0]])
+def test_reshape_copies_the_axis_in_the_same_place(dims, shape):
+    sizes = [d if isinstance(d, int) else 1 + i for i, d in enumerate(dims)]
+    check(model([node("Reshape", "x s", "y")], {"x": dims}, "y", {"s": A(shape)}), x=random(*sizes))
+
+
 def test_reshape_that_cannot_be_proved_names_both_sides():
     proto = model([node("Reshape", "x s", "y", name="merge")], {"x": ["n", 3]}, "y", {"s": A([2, -1])})
     with pytest.raises(ConversionError, match=r"'merge'.*\[n, 3\] \(3\*n elements\) has the shape \[2, -1\]"):
