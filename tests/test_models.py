@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Models that real projects ship, over whole recordings: streams fed frames only, against onnxruntime fed its states."""
+"""Models that real projects ship, over whole recordings: streams fed frames only, beside onnxruntime fed its states."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_silero_finds_speech_as_onnxruntime_does():
     speech = samples("speech_16k.wav")
     data, report = convert_bytes(MODELS / "silero_vad_16k_op15.onnx", bind={"sr": 16000})
     assert [s["name"] for s in report.states] == ["state"]
-    stream = tinyrnn.load(data).stream(sizes={"sequence": CONTEXT + CHUNK})
+    stream = tinyrnn.load(data).stream()
     reference = Reference("silero_vad_16k_op15.onnx", {"state": ("stateN", (2, 1, 128))}, sr=np.array(16000, np.int64))
     worst, heard = 0.0, []
     padded = np.concatenate([np.zeros(CONTEXT, np.float32), speech])

@@ -20,25 +20,74 @@ cdef class Stream:
     cdef list shapes       # by form, by output
 
     def __cinit__(self, Model model, batch=1, int64_t block=0, symbols=None, bint whole=False):
-        cdef trn_stream_options options
-        cdef int64_t *values
         if type(batch) is bool or not hasattr(batch, "__index__") or batch < 1:
             raise ArgumentError(f"batch: expected a positive integer, found {batch!r}")
         if block < 0:
             raise ArgumentError(f"block: expected a positive integer, found {block!r}")
         self.model, self.whole, self.options = model, whole, (batch, block, symbols)
         self.timed = model.info.time_symbol != TRN_NONE
-        values = symbol_values(model, symbols or ())
+        if whole or not self.waits():
+            self.begin()
+
+    cdef bint waits(self):
+        """Whether a dimension is open that only the first frame can tell."""
+        cdef trn_model_info *info = &self.model.info
+        symbols = self.options[2] or [-1] * info.symbol_count
+        known = (info.time_symbol, info.batch_symbol)
+        waiting = any(value < 0 and i not in known for i, value in enumerate(symbols))
+        return waiting and info.streamable and (self.options[0] == 1 or info.batch_symbol != TRN_NONE)
+
+    cdef int begin(self) except -1:
+        cdef trn_stream_options options
+        cdef int64_t *values = symbol_values(self.model, self.options[2] or ())
         memset(&options, 0, sizeof(options))
-        options.batch_size, options.block_steps, options.whole = batch, block, whole
-        options.symbols = values if symbols else NULL
-        self.whole_steps = values[model.info.time_symbol] if self.timed else 1
+        options.batch_size, options.block_steps, options.whole = self.options[0], self.options[1], self.whole
+        options.symbols = values if self.options[2] else NULL
+        self.whole_steps = values[self.model.info.time_symbol] if self.timed else 1
         try:
             self.make(&options)
         finally:
             free(values)
         self.release = trn_stream_work(self.handle) > RELEASE_WORK
         self.describe()
+        return 0
+
+    cdef int begin_with(self, list given, bint sequences) except -1:
+        """Read the open dimensions off the inputs of the first call."""
+        cdef trn_error error
+        cdef trn_status status
+        cdef trn_port_info info
+        cdef int64_t dims[TRN_MAX_RANK]
+        cdef int64_t *values = symbol_values(self.model, [-1] * self.model.info.symbol_count)
+        cdef uint32_t i, axis
+        try:
+            for i in range(self.model.info.input_count):
+                if given[i] is None:
+                    continue
+                trn_model_input(self.model.handle, i, &info)
+                shape = full_shape(given[i], &info, sequences and not self.timed and info.state == TRN_NONE)
+                for axis in range(len(shape)):
+                    dims[axis] = shape[axis]
+                status = trn_model_bind(self.model.handle, i, len(shape), dims, values, &error)
+                if status != TRN_OK:
+                    raise failure(status, &error, "")
+            named = self.options[2] or [-1] * self.model.info.symbol_count
+            found = [max(named[i], values[i]) for i in range(self.model.info.symbol_count)]
+        finally:
+            free(values)
+        before, self.options = self.options, (self.options[0], self.options[1], found)
+        try:
+            return self.begin()
+        except BaseException:
+            free(self.memory)
+            self.memory, self.options = NULL, before
+            raise
+
+    cdef int ready(self) except -1:
+        if self.handle == NULL:
+            names = [text(trn_model_symbol(self.model.handle, i)) for i in range(self.model.info.symbol_count)]
+            raise ShapeError(f"a dimension is not known before the first step: give sizes={{...}} to stream() for {names}")
+        return 0
 
     def __dealloc__(self):
         free(self.memory)
@@ -138,6 +187,8 @@ cdef class Stream:
         cdef int form
         cdef trn_status status
         cdef bint named = isinstance(x, dict)
+        if self.handle == NULL:
+            self.begin_with(gather(self.model.inputs_, x, more), False)
         memset(self.pointers, 0, (self.input_count + self.output_count) * sizeof(void *))
         if self.single >= 0 and not named and not more and not isinstance(x, tuple):
             form = self.take(self.single, x, PyBUF_FULL_RO)
@@ -304,6 +355,8 @@ cdef class Stream:
         if trn_enter(&self.busy):
             raise occupied()
         try:
+            if self.handle == NULL:
+                self.begin_with(given, True)
             memset(self.pointers, 0, (self.input_count + self.output_count) * sizeof(void *))
             steps = self.take_sequences(given)
             shapes = [self.sequence_shape(self.input_count + i, steps) for i in range(self.output_count)]
@@ -390,6 +443,8 @@ cdef class Stream:
         """
         cdef int64_t *values
         cdef size_t count
+        if self.handle == NULL:
+            return  # it has not begun
         if rows is None:
             check(self, trn_stream_reset(self.handle))
             return
@@ -409,8 +464,11 @@ cdef class Stream:
 
     def save(self):
         """Return the state as bytes: for `restore` of any stream of this model with this batch, on any machine."""
-        cdef size_t size = trn_stream_saved_size(self.handle)
-        cdef bytes saved = PyBytes_FromStringAndSize(NULL, size)
+        cdef size_t size
+        cdef bytes saved
+        self.ready()
+        size = trn_stream_saved_size(self.handle)
+        saved = PyBytes_FromStringAndSize(NULL, size)
         check(self, trn_stream_save(self.handle, PyBytes_AS_STRING(saved), size))
         return saved
 
@@ -423,6 +481,7 @@ cdef class Stream:
             The bytes belong to another model or batch size or are damaged; nothing has changed.
         """
         cdef Py_buffer view
+        self.ready()
         if PyObject_GetBuffer(saved, &view, PyBUF_SIMPLE) < 0:
             PyErr_Clear()
             raise ArgumentError(f"restore: expected bytes of save(), found {type(saved).__name__}")
@@ -433,12 +492,14 @@ cdef class Stream:
     def clone(self):
         """Return another stream of the model that is in the same state."""
         other = type(self)(self.model, *self.options)
-        other.restore(self.save())
+        if self.handle != NULL:
+            other.restore(self.save())
         return other
 
     def _state_shape(self, uint32_t i):
         cdef int64_t dims[TRN_MAX_RANK]
         cdef uint32_t rank
+        self.ready()
         check(self, trn_stream_state_shape(self.handle, i, &rank, dims))
         return tuple([dims[k] for k in range(rank)])
 
@@ -469,6 +530,23 @@ cdef class Stream:
         if found != shape:
             raise ShapeError(f"state '{name}': expected shape {shape}; found {found}")
         check(self, status)
+
+
+cdef tuple full_shape(object x, trn_port_info *info, bint stacked):
+    """The ONNX shape of a frame, in whichever form it was given, or of one of a stack of frames."""
+    cdef Py_buffer view
+    if PyObject_GetBuffer(x, &view, PyBUF_FULL_RO) < 0:
+        PyErr_Clear()
+        return ()
+    shape = list(shape_of(&view))
+    PyBuffer_Release(&view)
+    if stacked:
+        shape = shape[1:]
+    for axis in sorted(a for a in (info.time_axis, info.batch_axis) if a >= 0):
+        # Without the time axis; for one row without the batch axis too.
+        if len(shape) < info.rank and (axis == info.time_axis or len(shape) < info.rank - (info.time_axis >= 0)):
+            shape.insert(axis, 1)
+    return tuple(shape[:TRN_MAX_RANK])
 
 
 cdef object occupied():

@@ -100,14 +100,15 @@ class Model(_core.Model):
         block : int
             Steps that `Stream.run` computes at once (memory grows with it); 0 leaves the choice to the engine.
         sizes : dict, optional
-            Values of dimensions other than batch and time that the model leaves open.
+            Values of dimensions other than batch and time that the model leaves open; without them the first step
+            or run says what they are.
 
         Raises
         ------
         UnsupportedError
             The model looks at the future; the message names the node.
         ShapeError
-            The model has no batch axis and batch is not 1, or a size is missing.
+            The model has no batch axis and batch is not 1.
         """
         return Stream(self, batch, block, self._symbols(sizes))
 

@@ -25,6 +25,36 @@ def test_reset(loaded):
     assert stream.run(x).tobytes() == first.tobytes()
 
 
+def test_an_open_dimension_is_read_off_the_first_frame():
+    """A model without a time axis, whose frames have any length, and a state."""
+    import onnx
+    from onnx import helper
+    from tinyrnn.converters import convert_bytes
+
+    total = helper.make_node("ReduceSum", ["x", "axes"], ["sum"], keepdims=1)
+    added = helper.make_node("Add", ["sum", "state"], ["state_out"])
+    ports = [("x", ["batch", "width"]), ("state", ["batch", 1])], [("sum", ["batch", 1]), ("state_out", ["batch", 1])]
+    inputs, outputs = ([helper.make_tensor_value_info(n, 1, dims) for n, dims in side] for side in ports)
+    axes = onnx.numpy_helper.from_array(np.array([1]), "axes")
+    graph = helper.make_graph([total, added], "sums", inputs, outputs, [axes])
+    data, report = convert_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8))
+    assert [s["name"] for s in report.states] == ["state"]
+    model = tinyrnn.load(data)
+    frames = sequence(3, 1, 5)
+    stream = model.stream()
+    stream.reset()
+    with pytest.raises(tinyrnn.ShapeError, match="before the first step"):
+        stream.save()
+    for i, frame in enumerate(frames):
+        np.testing.assert_allclose(stream.step(frame[0]), frame.sum(1), rtol=1e-5)
+        np.testing.assert_allclose(stream.states["state"][0, 0], frames[: i + 1].sum(), rtol=1e-5)
+    with pytest.raises(tinyrnn.ShapeError, match=r"\(1, 5\) or \(5,\)"):
+        stream.step(sequence(1, 6))
+    other = model.stream(batch=2).clone()
+    np.testing.assert_allclose(other.run(sequence(4, 2, 7)), sequence(4, 2, 7).sum(2, keepdims=True), rtol=1e-5)
+    assert model.stream(sizes={"width": 6}).step(sequence(6)).shape == (1,)
+
+
 @pytest.mark.parametrize("rows", [[1], (1,), np.array([1]), 1, {1}])
 def test_reset_of_rows(loaded, rows):
     model, x = loaded("recurrent"), sequence(3, 2, 4)
