@@ -182,6 +182,8 @@ static trn_status check_symbols(reader *r) {
             "no such symbol");
     REQUIRE(r, f->header.batch_symbol == TRN_NONE || f->header.batch_symbol < f->symbols_count, "batch_symbol",
             "no such symbol");
+    REQUIRE(r, f->header.time_symbol == TRN_NONE || f->header.time_symbol != f->header.batch_symbol, "batch_symbol",
+            "symbol %u is the time axis already", f->header.batch_symbol);
     return TRN_OK;
 }
 
@@ -331,8 +333,10 @@ static trn_status check_branches(reader *r) {
     return TRN_OK;
 }
 
+// Operands and attributes belong to one operator each, so that all checks and plans together grow with the file alone.
 static trn_status check_operators(reader *r) {
     const trn_file *f = r->file;
+    uint64_t next_operand = 0, next_attribute = 0;
     for (uint64_t i = 0; i < f->operators_count; i++) {
         const trn_record_operator *op = &f->operators[i];
         enter(r, trn_section_operators, i);
@@ -346,8 +350,9 @@ static trn_status check_operators(reader *r) {
                 "found %u inputs and %u outputs, at most %u and %u", op->input_count, op->output_count, row.inputs,
                 row.outputs);
         uint32_t operands = (uint32_t)op->input_count + op->output_count;
-        REQUIRE(r, range_ok(op->operands, operands, f->operands_count), "operands",
-                "they lie outside the operands section");
+        REQUIRE(r, op->operands == next_operand && range_ok(op->operands, operands, f->operands_count), "operands",
+                "they must follow those of the operator before it");
+        next_operand += operands;
         for (uint32_t k = op->input_count; k < row.inputs; k++) {
             const trn_operand_row *missing = trn_operand_row_of(op->kind, 0, k);
             REQUIRE(r, missing->need == trn_need_optional, missing->name, "the operand is required");
@@ -358,8 +363,10 @@ static trn_status check_operators(reader *r) {
         }
         for (uint32_t k = 0; k < operands; k++) TRY(check_operand(r, op, k));
         uint32_t fixed = row.attributes - row.list;
-        REQUIRE(r, range_ok(op->attributes, op->attribute_count, f->attributes_count), "attributes",
-                "they lie outside the attributes section");
+        REQUIRE(r,
+                op->attributes == next_attribute && range_ok(next_attribute, op->attribute_count, f->attributes_count),
+                "attributes", "they must follow those of the operator before it");
+        next_attribute += op->attribute_count;
         REQUIRE(r, row.list ? op->attribute_count >= fixed : op->attribute_count == fixed, "attribute_count",
                 "found %u, expected %u", op->attribute_count, fixed);
     }
@@ -395,13 +402,14 @@ static trn_status check_axis(reader *r, const trn_record_tensor *t, int32_t axis
     return TRN_OK;
 }
 
-static int depends_on(const trn_file *f, const trn_record_tensor *t, uint32_t symbol) {
-    for (uint32_t k = 0; k < t->rank; k++) {
-        uint32_t e = f->dims[t->dims + k].expression;
-        if (e == TRN_NONE) continue;
+// Whether a dimension of t, but for one (-1: of them all), is computed from time.
+static int grows_with_time(const trn_file *f, const trn_record_tensor *t, int32_t but) {
+    for (int32_t k = 0; k < t->rank; k++) {
+        uint32_t e = f->dims[t->dims + (uint32_t)k].expression;
+        if (e == TRN_NONE || k == but) continue;
         for (uint32_t i = 0; i < f->expressions[e].term_count; i++) {
             const trn_record_term *term = &f->terms[f->expressions[e].first_term + i];
-            if (term->kind == trn_term_SYMBOL && term->symbol == symbol) return 1;
+            if (term->kind == trn_term_SYMBOL && term->symbol == f->header.time_symbol) return 1;
         }
     }
     return 0;
@@ -423,6 +431,10 @@ static trn_status check_port(reader *r, uint32_t section, uint64_t i, uint8_t *o
         REQUIRE(r, f->states[p->state].tensor == p->tensor && f->states[p->state].input == i, "state",
                 "state %u does not start from here", p->state);
     TRY(check_axis(r, t, p->time_axis, f->header.time_symbol, "time_axis"));
+    // A stream hands over a part of the port at a time: what is no time axis must have one size for any number of
+    // steps.
+    REQUIRE(r, !f->header.streamable || !grows_with_time(f, t, p->state == TRN_NONE ? p->time_axis : -1), "time_axis",
+            "another dimension grows with time, or a state does");
     return check_axis(r, t, p->batch_axis, f->header.batch_symbol, "batch_axis");
 }
 
@@ -449,8 +461,7 @@ static trn_status check_state(reader *r, uint32_t i, uint8_t *owners) {
             "tensor %u is no STATE", s->tensor);
     const trn_record_tensor *t = &f->tensors[s->tensor];
     REQUIRE(r, t->dtype == trn_dtype_F32, "tensor", "a state is float32");
-    REQUIRE(r, f->header.time_symbol == TRN_NONE || !depends_on(f, t, f->header.time_symbol), "tensor",
-            "a state cannot grow with time");
+    REQUIRE(r, !grows_with_time(f, t, -1), "tensor", "a state cannot grow with time");
     TRY(check_axis(r, t, s->batch_axis, f->header.batch_symbol, "batch_axis"));
     if (s->initial != TRN_NONE) {
         REQUIRE(r, s->initial < f->tensors_count, "initial", "no tensor %u", s->initial);

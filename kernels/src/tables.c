@@ -110,7 +110,7 @@ static int apply(uint32_t kind, int64_t a, int64_t b, int64_t *r) {
     if (b < 1) return 0;
     *r = floor_div(a, b);
     if (kind == trn_term_CEIL_DIV) *r += a % b != 0;
-    if (kind == trn_term_MOD) *r = a - b * *r;
+    if (kind == trn_term_MOD) *r = a % b + (a % b < 0 ? b : 0);
     return 1;
 }
 
