@@ -110,10 +110,11 @@ TRN_API void trn_stream_free(trn_stream *stream);
 // Returns BUSY when another thread is inside the stream, INDEX_RANGE, ARGUMENT (a required pointer is NULL; a stream made
 // with `whole`).
 TRN_API trn_status trn_stream_step(trn_stream *stream, const void *const *inputs, void *const *outputs);
-// Any number of steps (0 too, which computes nothing), in the ONNX layout with time = steps; constant memory, same bytes as
-// single steps. Outputs without a time axis hold their value after the last step. For a model without a time axis,
-// inputs and outputs are stacks of `steps` frames on a new first axis. A stream made with `whole` takes the
-// number of steps it was made for (1 for a model without a time axis) and starts from the initial state.
+// Any number of steps, in the ONNX layout with time = steps; constant memory, same bytes as single steps. Outputs
+// without a time axis hold their value after the last step; 0 steps compute nothing and leave there the state that the
+// output shows, else zeros. For a model without a time axis, inputs and outputs are stacks of `steps` frames on a new
+// first axis (those of a state are one value, as for a step). A stream made with `whole` takes the number of steps it
+// was made for (1 for a model without a time axis) and starts from the initial state.
 TRN_API trn_status trn_stream_run(trn_stream *stream, const void *const *inputs, void *const *outputs, int64_t steps);
 // What the last call that failed on this stream said.
 TRN_API const trn_error *trn_stream_error(const trn_stream *stream);

@@ -276,25 +276,39 @@ trn_status trn_stream_hold(trn_stream *s) {
     return atomic_flag_test_and_set_explicit(&s->busy, memory_order_acquire) ? TRN_BUSY : TRN_OK;
 }
 
-// The caller's addresses, checked, and the states it starts from.
+// The caller's addresses, checked, and then the states it starts from: a call that is refused changes no state.
 static trn_status take_ports(trn_stream *s, const void *const *inputs, void *const *outputs) {
     const trn_file *f = &s->model->file;
+    for (uint32_t i = 0; i < port_count(f); i++) {
+        const trn_record_port *port = port_record(f, i);
+        if (i < f->inputs_count)
+            s->ports[i] = inputs ? (void *)(uintptr_t)inputs[i] : NULL;  // read only: no operator writes into an input
+        else s->ports[i] = outputs ? outputs[i - f->inputs_count] : NULL;
+        if (port->state == TRN_NONE && !s->ports[i])
+            return trn_fail(&s->error, TRN_ARGUMENT, TRN_NOWHERE, trn_string(f, f->tensors[port->tensor].name), "",
+                            "the %s is NULL", i < f->inputs_count ? "input" : "output");
+    }
     for (uint32_t i = 0; i < f->inputs_count; i++) {
         uint32_t state = f->inputs[i].state;
-        if (state != TRN_NONE && inputs[i])
-            memcpy(s->states[state].values, inputs[i], (size_t)s->states[state].count * sizeof(float));
-        if (state == TRN_NONE && !inputs[i])
-            return trn_fail(&s->error, TRN_ARGUMENT, TRN_NOWHERE, trn_string(f, f->tensors[f->inputs[i].tensor].name),
-                            "", "the input is NULL");
-        s->ports[i] = (void *)(uintptr_t)inputs[i];  // read only: no operator writes into an input
-    }
-    for (uint32_t i = 0; i < f->outputs_count; i++) {
-        if (f->outputs[i].state == TRN_NONE && !outputs[i])
-            return trn_fail(&s->error, TRN_ARGUMENT, TRN_NOWHERE, trn_string(f, f->tensors[f->outputs[i].tensor].name),
-                            "", "the output is NULL");
-        s->ports[f->inputs_count + i] = outputs[i];
+        if (state != TRN_NONE && s->ports[i])
+            memcpy(s->states[state].values, s->ports[i], (size_t)s->states[state].count * sizeof(float));
     }
     return TRN_OK;
+}
+
+// What a run of no steps leaves in the outputs that have no time axis: the state they show, else zeros.
+static void write_last_values(trn_stream *s) {
+    const trn_file *f = &s->model->file;
+    for (uint64_t i = 0; i < f->outputs_count; i++) {
+        uint32_t state = f->outputs[i].state;
+        void *to = s->ports[f->inputs_count + i];
+        if (!to || s->walks[f->inputs_count + i].inner) continue;
+        const trn_view *view = &s->step.tensors[f->outputs[i].tensor];
+        size_t bytes = (size_t)trn_view_elements(view) * trn_dtype_size(view->dtype);
+        if (state != TRN_NONE && bytes == (size_t)s->states[state].count * sizeof(float))
+            memcpy(to, s->states[state].values, bytes);
+        else memset(to, 0, bytes);
+    }
 }
 
 static trn_status run_plan(trn_stream *s, int blocks) {
@@ -344,6 +358,7 @@ static trn_status run_sequence(trn_stream *s, const void *const *inputs, void *c
     if (s->whole) trn_states_reset(s);
     trn_status status = take_ports(s, inputs, outputs);
     if (s->whole) return status == TRN_OK ? run_plan(s, 0) : status;
+    if (steps == 0 && status == TRN_OK) write_last_values(s);
     for (int64_t done = 0, n; done < steps && status == TRN_OK; done += n) {
         n = s->block && steps - done >= s->block ? s->block : 1;
         status = run_piece(s, inputs, outputs, steps, done, n);
@@ -379,7 +394,9 @@ trn_status trn_stream_run(trn_stream *s, const void *const *inputs, void *const 
 
 const trn_error *trn_stream_error(const trn_stream *stream) { return &stream->error; }
 
-uint64_t trn_stream_work(const trn_stream *stream) { return stream->step.work; }
+uint64_t trn_stream_work(const trn_stream *stream) {
+    return stream->step.work < 0x1p63 ? (uint64_t)stream->step.work : UINT64_MAX;
+}
 
 static trn_status shape_of(const trn_stream *s, uint32_t tensor, int64_t steps, uint32_t *rank, int64_t *dims) {
     const trn_file *f = &s->model->file;
