@@ -85,7 +85,7 @@ void trn_model_info_get(const trn_model *model, trn_model_info *info) {
     };
 }
 
-static trn_status describe(const trn_file *f, uint32_t tensor, trn_port_info *info) {
+static void describe(const trn_file *f, uint32_t tensor, trn_port_info *info) {
     const trn_record_tensor *t = &f->tensors[tensor];
     *info = (trn_port_info){.name = trn_string(f, t->name), .dtype = t->dtype, .rank = t->rank};
     for (uint32_t k = 0; k < t->rank; k++) {
@@ -93,7 +93,6 @@ static trn_status describe(const trn_file *f, uint32_t tensor, trn_port_info *in
         info->dims[k] = d->expression == TRN_NONE ? d->value : -1;
         info->symbols[k] = trn_dim_symbol(f, t->dims + k);
     }
-    return TRN_OK;
 }
 
 static trn_status describe_port(const trn_file *f, const trn_record_port *ports, uint64_t count, uint32_t i,

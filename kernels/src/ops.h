@@ -21,11 +21,10 @@ typedef struct trn_view {
 typedef struct trn_op trn_op;
 
 typedef struct trn_op_class {
-    const char *name;
     // Once a model: attributes, dtypes and operand counts, as far as the file alone tells.
     trn_status (*check)(const trn_file *file, const trn_record_operator *record, trn_error *error);
-    // Bytes of what prepare works out.
-    size_t (*plan_size)(const trn_file *file, const trn_record_operator *record);
+    size_t plan_size;                                         // bytes of what prepare works out
+    size_t (*extra_size)(const trn_record_operator *record);  // NULL, or the bytes behind them that vary
     // Once a plan: operands' dims and strides against each other; fills op->plan, workspace_size and work.
     trn_status (*prepare)(trn_op *op, trn_error *error);
     trn_status (*run)(const trn_op *op, trn_error *error);
@@ -39,10 +38,10 @@ struct trn_op {
     const trn_record_operator *record;
     trn_view *tensors;         // the plan's, indexed like the file's
     const struct trn_op *ops;  // all of the plan's
-    void *plan;                // class->plan_size bytes, zeroed before prepare
+    void *plan;                // class->plan_size + extra_size bytes, zeroed before prepare
     void *workspace;           // shared by all operators of the plan, 64-byte aligned
     size_t workspace_size;     // bytes that prepare asks for
-    uint64_t work;             // multiply-adds, roughly
+    double work;               // multiply-adds, roughly; no size of a window makes it wrap
 };
 
 #define TRN_OPERATOR(name, value, doc) extern const trn_op_class trn_op_class_##name;
@@ -50,6 +49,10 @@ struct trn_op {
 
 // Runs the operators of a block, of which ops are all.
 trn_status trn_run_block(const trn_op *ops, const trn_file *file, uint32_t block, trn_error *error);
+
+// Whether two operands have the same first `count` dims; SHAPE, naming the operand `field`, where they have not.
+trn_status trn_same_dims(const trn_op *op, const char *field, const trn_view *operand, const trn_view *other,
+                         uint32_t count, trn_error *error);
 
 // NULL for a kind without a class.
 const trn_op_class *trn_op_class_of(uint32_t kind);

@@ -5,7 +5,8 @@
 #define FOREVER   UINT32_MAX  // lifetime of what must outlive the last operator
 #define UNPLACED  ((void *)UINTPTR_MAX)
 #define MAX_HOLES 128  // free ranges of the arena that are remembered
-#define MAX_BYTES (INT64_MAX / 4)
+// Of a tensor, of all of them: leaves room for sums and padding in int64_t and in size_t, whatever its width.
+#define MAX_BYTES ((int64_t)(SIZE_MAX / 8 < INT64_MAX / 4 ? SIZE_MAX / 8 : INT64_MAX / 4))
 
 int64_t trn_view_elements(const trn_view *view) {
     int64_t n = 1;
@@ -15,14 +16,17 @@ int64_t trn_view_elements(const trn_view *view) {
 
 void *trn_scratch_take(trn_scratch *scratch, int64_t count, size_t element_size) {
     int64_t bytes;
-    if (!trn_mul(count, (int64_t)element_size, &bytes) || bytes > MAX_BYTES ||
-        (uint64_t)bytes > SIZE_MAX - TRN_ALIGN - scratch->used) {
+    if (!trn_mul(count, (int64_t)element_size, &bytes) || bytes > MAX_BYTES || scratch->used > (uint64_t)MAX_BYTES) {
         scratch->overflow = 1;
         return NULL;
     }
     void *address = scratch->base ? scratch->base + scratch->used : NULL;
     scratch->used += trn_align((size_t)bytes);
     return address;
+}
+
+static size_t plan_size_of(const trn_op_class *class, const trn_record_operator *record) {
+    return class->plan_size + (class->extra_size ? class->extra_size(record) : 0);
 }
 
 // The fixed part, laid out: once with base NULL for its size, once for its addresses.
@@ -32,7 +36,7 @@ static void lay_out(trn_plan *plan, trn_scratch *scratch) {
     plan->ops = trn_scratch_take(scratch, (int64_t)f->operators_count, sizeof(trn_op));
     for (uint64_t i = 0; i < f->operators_count; i++) {
         const trn_op_class *class = trn_op_class_of(f->operators[i].kind);
-        void *memory = trn_scratch_take(scratch, 1, class->plan_size(f, &f->operators[i]));
+        void *memory = trn_scratch_take(scratch, 1, plan_size_of(class, &f->operators[i]));
         if (plan->ops) plan->ops[i].plan = memory;
     }
     plan->bindings = trn_scratch_take(scratch, (int64_t)f->tensors_count, sizeof(trn_binding));
@@ -161,7 +165,7 @@ static trn_status prepare_operators(trn_plan *plan, const trn_ukernels *ukernels
                        .tensors = plan->tensors,
                        .ops = plan->ops,
                        .plan = memory};
-        memset(op->plan, 0, op->class->plan_size(f, record));
+        memset(op->plan, 0, plan_size_of(op->class, record));
         trn_status status = op->class->prepare(op, error);
         if (status != TRN_OK) return status;
         if (op->workspace_size > *workspace) *workspace = op->workspace_size;

@@ -28,7 +28,7 @@ typedef struct trn_plan {
     uint32_t *lifetimes;  // [tensor]: the last operator that touches it
     size_t arena_size;
     size_t workspace_offset;
-    uint64_t work;
+    double work;
 } trn_plan;
 
 // Bytes of the fixed part; 0 when they do not fit in a size_t.

@@ -8,14 +8,14 @@ enum { GEMM_VECTORS = 8, GEMM_FLOATS = 96 };  // of the widest panel; in any til
 typedef struct gemm_tile {
     size_t k;            // length of the chains
     const float *x;      // [rows, k], rows x_stride apart
-    size_t x_stride;
+    ptrdiff_t x_stride;
     const float *w;      // [k, width], rows w_stride apart
     size_t w_stride;
     size_t w_panel;      // from a panel to the next, where a tile has two
     const float *init;   // [rows, width], rows init_stride apart
-    size_t init_stride;
+    ptrdiff_t init_stride;
     float *y;            // [rows, width], rows y_stride apart
-    size_t y_stride;
+    ptrdiff_t y_stride;
 } gemm_tile;
 
 typedef void gemm_function(const gemm_tile *t);
@@ -24,17 +24,18 @@ typedef void gemm_function(const gemm_tile *t);
 TRN_INLINE void gemm_run(const gemm_tile *t, const int rows, const int panels, const int vectors) {
     vf sum[VF_TILE_ROWS][2][GEMM_VECTORS];
     const float *x = t->x, *w = t->w, *init = t->init;
-    const size_t x_stride = t->x_stride, w_stride = t->w_stride, w_panel = t->w_panel;
+    const ptrdiff_t x_stride = t->x_stride;
+    const size_t w_stride = t->w_stride, w_panel = t->w_panel;
     const size_t width = (size_t)vectors * VF_LANES;
     TRN_UNROLL for (int i = 0; i < rows; i++)
         TRN_UNROLL for (int p = 0; p < panels; p++)
             TRN_UNROLL for (int j = 0; j < vectors; j++)
-                sum[i][p][j] = vf_load(init + (size_t)i * t->init_stride + (size_t)p * width + (size_t)j * VF_LANES);
+                sum[i][p][j] = vf_load(init + i * t->init_stride + (size_t)p * width + (size_t)j * VF_LANES);
     for (size_t k = 0, count = t->k; k < count; k++, w += w_stride) {
         // What a step of k reads once, x or w, stays in registers for the other: the one of which there is less.
         if (rows <= panels * vectors) {
             vf value[VF_TILE_ROWS];
-            TRN_UNROLL for (int i = 0; i < rows; i++) value[i] = vf_set1(x[(size_t)i * x_stride + k]);
+            TRN_UNROLL for (int i = 0; i < rows; i++) value[i] = vf_set1(x[i * x_stride + (ptrdiff_t)k]);
             TRN_UNROLL for (int p = 0; p < panels; p++)
                 TRN_UNROLL for (int j = 0; j < vectors; j++) {
                     vf weights = vf_load(w + (size_t)p * w_panel + (size_t)j * VF_LANES);
@@ -44,17 +45,17 @@ TRN_INLINE void gemm_run(const gemm_tile *t, const int rows, const int panels, c
             vf weights[GEMM_VECTORS];
             TRN_UNROLL for (int j = 0; j < vectors; j++) weights[j] = vf_load(w + (size_t)j * VF_LANES);
             TRN_UNROLL for (int i = 0; i < rows; i++) {
-                vf value = vf_set1(x[(size_t)i * x_stride + k]);
+                vf value = vf_set1(x[i * x_stride + (ptrdiff_t)k]);
                 TRN_UNROLL for (int j = 0; j < vectors; j++) sum[i][0][j] = vf_fma(value, weights[j], sum[i][0][j]);
             }
         }
     }
     float *y = t->y;
-    const size_t y_stride = t->y_stride;
+    const ptrdiff_t y_stride = t->y_stride;
     TRN_UNROLL for (int i = 0; i < rows; i++)
         TRN_UNROLL for (int p = 0; p < panels; p++)
             TRN_UNROLL for (int j = 0; j < vectors; j++)
-                vf_store(y + (size_t)i * y_stride + (size_t)p * width + (size_t)j * VF_LANES, sum[i][p][j]);
+                vf_store(y + i * y_stride + (size_t)p * width + (size_t)j * VF_LANES, sum[i][p][j]);
 }
 
 // Each size in a function of its own: together, they spoil each other's registers and alignment.
@@ -94,10 +95,10 @@ static void gemm_part(const gemm_tile *whole, gemm_function *run, size_t rows, s
     float copy[GEMM_FLOATS];
     gemm_tile t = *whole;
     memset(copy, 0, sizeof copy);
-    for (size_t i = 0; i < rows; i++) memcpy(copy + i * width, t.init + i * t.init_stride, columns * sizeof *copy);
-    t.init = t.y = copy, t.init_stride = t.y_stride = width;
+    for (size_t i = 0; i < rows; i++) memcpy(copy + i * width, t.init + (ptrdiff_t)i * t.init_stride, columns * sizeof *copy);
+    t.init = t.y = copy, t.init_stride = t.y_stride = (ptrdiff_t)width;
     run(&t);
-    for (size_t i = 0; i < rows; i++) memcpy(whole->y + i * whole->y_stride, copy + i * width, columns * sizeof *copy);
+    for (size_t i = 0; i < rows; i++) memcpy(whole->y + (ptrdiff_t)i * whole->y_stride, copy + i * width, columns * sizeof *copy);
 }
 
 // One panel for several rows: a few columns at a time stay in the cache while the rows pass by, in blocks of nearly the
@@ -110,10 +111,10 @@ static void gemm_panel(const gemm_tile *panel, size_t m, size_t width, size_t co
         t.w += column, t.y += column, t.init += column * init_step;
         const size_t wanted = columns - column < step ? columns - column : step;
         for (size_t block = 0; block < blocks; block++) {
-            const size_t rows = least + (block < larger);
+            const ptrdiff_t rows = (ptrdiff_t)(least + (block < larger));
             gemm_function *run = gemm_tiles[rows][step / 16];
             if (wanted == step) run(&t);
-            else gemm_part(&t, run, rows, step, wanted);
+            else gemm_part(&t, run, (size_t)rows, step, wanted);
             t.x += rows * t.x_stride, t.y += rows * t.y_stride, t.init += rows * t.init_stride;
         }
     }
@@ -135,8 +136,8 @@ static gemm_function *gemm_whole(size_t m, size_t width, size_t left, size_t *co
 #endif
 }
 
-static void TRN_KERNEL(f32_gemm)(size_t m, size_t n, size_t k, const float *x, size_t x_stride, const float *w,
-                                 size_t panel, const float *init, size_t init_stride, float *y, size_t y_stride) {
+static void TRN_KERNEL(f32_gemm)(size_t m, size_t n, size_t k, const float *x, ptrdiff_t x_stride, const float *w,
+                                 size_t panel, const float *init, ptrdiff_t init_stride, float *y, ptrdiff_t y_stride) {
     static const float zeros[GEMM_FLOATS];
     const size_t init_step = init != NULL;
     gemm_tile t = {k, x, x_stride, w, panel, 0, init ? init : zeros, init ? init_stride : 0, y, y_stride};

@@ -9,11 +9,6 @@ static trn_status check(const trn_file *file, const trn_record_operator *record,
     return TRN_OK;  // the reader has checked the blocks
 }
 
-static size_t plan_size(const trn_file *file, const trn_record_operator *record) {
-    (void)file, (void)record;
-    return 0;
-}
-
 static trn_status prepare(trn_op *op, trn_error *error) {
     const trn_view *condition = trn_input(op, trn_in_branch_condition);
     for (uint32_t k = 0; k < condition->rank; k++)
@@ -29,4 +24,4 @@ static trn_status run(const trn_op *op, trn_error *error) {
     return trn_run_block(op->ops, op->file, block, error);
 }
 
-const trn_op_class trn_op_class_branch = {"branch", check, plan_size, prepare, run};
+const trn_op_class trn_op_class_branch = {check, 0, NULL, prepare, run};

@@ -12,6 +12,14 @@ const trn_op_class *trn_op_class_of(uint32_t kind) {
     return NULL;
 }
 
+trn_status trn_same_dims(const trn_op *op, const char *field, const trn_view *operand, const trn_view *other,
+                         uint32_t count, trn_error *error) {
+    for (uint32_t k = 0; k < count; k++)
+        TRN_OP_REQUIRE(op, error, operand->dims[k] == other->dims[k], field, "dimension %u is %lld, expected %lld", k,
+                       (long long)operand->dims[k], (long long)other->dims[k]);
+    return TRN_OK;
+}
+
 trn_status trn_run_block(const trn_op *ops, const trn_file *file, uint32_t block, trn_error *error) {
     const trn_op *op = ops + file->blocks[block].first_operator, *end = op + file->blocks[block].operator_count;
     for (; op < end; op++) {

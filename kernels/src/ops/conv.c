@@ -7,6 +7,7 @@
 #include "window.h"
 
 #define BLOCK_FLOATS (16 << 10)  // of gathered taps
+#define PANEL        64
 
 typedef struct conv_plan {
     trn_window window;
@@ -25,19 +26,15 @@ static trn_status check(const trn_file *file, const trn_record_operator *record,
     TRN_CHECK_REQUIRE(file, record, error,
                       x->dtype == trn_dtype_F32 && y->dtype == trn_dtype_F32 && x->rank >= 3 && x->rank == y->rank, "x",
                       "x and y must be float32 of the same rank, 3 or more");
-    TRN_CHECK_REQUIRE(file, record, error, w->packing == trn_packing_F32_PANELS && w->rank == 3, "weights",
-                      "they must be packed in panels, one matrix a group");
+    TRN_CHECK_REQUIRE(file, record, error,
+                      w->packing == trn_packing_F32_PANELS && w->rank == 3 && w->panel_width == PANEL, "weights",
+                      "they must be packed in panels of %d columns, one matrix a group", PANEL);
     TRN_CHECK_REQUIRE(file, record, error, !bias || (bias->dtype == trn_dtype_F32 && bias->rank == 1), "bias",
                       "expected float32 of rank 1");
     TRN_CHECK_REQUIRE(file, record, error, trn_is_activation(trn_integer(file, record, trn_at_conv_function)),
                       "function", "found %lld, expected a function of one float",
                       (long long)trn_integer(file, record, trn_at_conv_function));
     return trn_window_check(file, record, trn_at_conv_window, x->rank - 2u, error);
-}
-
-static size_t plan_size(const trn_file *file, const trn_record_operator *record) {
-    (void)file, (void)record;
-    return sizeof(conv_plan);
 }
 
 static trn_status prepare(trn_op *op, trn_error *error) {
@@ -75,8 +72,7 @@ static trn_status prepare(trn_op *op, trn_error *error) {
     trn_scratch_take(&scratch, p->block * p->columns, sizeof(float));
     if (scratch.overflow) return TRN_OP_FAIL(op, error, TRN_OVERFLOW, "x", "the window is too large");
     op->workspace_size = scratch.used;
-    op->work = (uint64_t)p->batch * (uint64_t)p->groups * (uint64_t)p->window.positions * (uint64_t)p->k *
-               (uint64_t)p->outputs;
+    op->work = (double)p->batch * (double)p->groups * (double)p->window.positions * (double)p->k * (double)p->outputs;
     return TRN_OK;
 }
 
@@ -107,12 +103,12 @@ static void run_block(const trn_op *op, const conv_plan *p, const float *from, c
     int64_t start[TRN_MAX_SPATIAL], sizes[TRN_MAX_SPATIAL];
     memcpy(start, position, sizeof start);
     for (uint32_t i = 0; i < p->window.rank; i++) sizes[i] = p->window.axes[i].output;
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; i < n && p->k > 0; i++) {
         gather_taps(p, x, from, position, taps + i * p->k);
         trn_window_next(p->window.rank, sizes, position);
     }
-    op->ukernels->f32_gemm((size_t)n, (size_t)p->outputs, (size_t)p->k, taps, (size_t)p->k, weights, 64, bias, 0, sums,
-                           (size_t)p->columns);
+    op->ukernels->f32_gemm((size_t)n, (size_t)p->outputs, (size_t)p->k, taps, (ptrdiff_t)p->k, weights, PANEL, bias, 0,
+                           sums, (ptrdiff_t)p->columns);
     for (int64_t i = 0; i < n; i++) {
         float *row = sums + i * p->columns;
         int64_t offset = 0;
@@ -145,4 +141,4 @@ static trn_status run(const trn_op *op, trn_error *error) {
     return TRN_OK;
 }
 
-const trn_op_class trn_op_class_conv = {"conv", check, plan_size, prepare, run};
+const trn_op_class trn_op_class_conv = {check, sizeof(conv_plan), NULL, prepare, run};

@@ -10,18 +10,12 @@ static trn_status check(const trn_file *file, const trn_record_operator *record,
     return TRN_OK;
 }
 
-static size_t plan_size(const trn_file *file, const trn_record_operator *record) {
-    (void)file, (void)record;
-    return sizeof(trn_copy_plan);
-}
-
 static trn_status prepare(trn_op *op, trn_error *error) {
     const trn_view *x = trn_input(op, trn_in_copy_x), *y = trn_output(op, trn_out_copy_y);
-    for (uint32_t k = 0; k < y->rank; k++)
-        TRN_OP_REQUIRE(op, error, x->dims[k] == y->dims[k], "y", "dimension %u is %lld, of x %lld", k,
-                       (long long)y->dims[k], (long long)x->dims[k]);
+    trn_status status = trn_same_dims(op, "y", y, x, y->rank, error);
+    if (status != TRN_OK) return status;
     trn_copy_prepare(op->plan, y, x);
-    op->work = (uint64_t)((trn_copy_plan *)op->plan)->nest.count;
+    op->work = (double)((trn_copy_plan *)op->plan)->nest.count;
     return TRN_OK;
 }
 
@@ -31,4 +25,4 @@ static trn_status run(const trn_op *op, trn_error *error) {
     return TRN_OK;
 }
 
-const trn_op_class trn_op_class_copy = {"copy", check, plan_size, prepare, run};
+const trn_op_class trn_op_class_copy = {check, sizeof(trn_copy_plan), NULL, prepare, run};

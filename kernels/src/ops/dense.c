@@ -33,11 +33,6 @@ static trn_status check(const trn_file *file, const trn_record_operator *record,
     return TRN_OK;
 }
 
-static size_t plan_size(const trn_file *file, const trn_record_operator *record) {
-    (void)file, (void)record;
-    return sizeof(dense_plan);
-}
-
 // Strides of an operand along the leading axes of y, right-aligned; 0 where it has size 1 or no such axis.
 static trn_status leading_strides(const trn_op *op, const trn_view *y, const trn_view *v, const char *name,
                                   int64_t *strides, trn_error *error) {
@@ -91,7 +86,7 @@ static trn_status prepare(trn_op *op, trn_error *error) {
     p->function = (uint32_t)trn_integer(op->file, op->record, trn_at_dense_function);
     p->alpha = trn_float(op->file, op->record, trn_at_dense_alpha);
     p->beta = trn_float(op->file, op->record, trn_at_dense_beta);
-    op->work = (uint64_t)p->nest.count * (uint64_t)(y->dims[y->rank - 2]) * (uint64_t)p->n * (uint64_t)p->k;
+    op->work = (double)p->nest.count * (double)(y->dims[y->rank - 2]) * (double)p->n * (double)p->k;
     return TRN_OK;
 }
 
@@ -105,9 +100,9 @@ static trn_status run(const trn_op *op, trn_error *error) {
     if (p->nest.count == 0 || p->m == 0 || p->n == 0) return TRN_OK;
     do {
         float *to = y + offsets[OF_Y];
-        op->ukernels->f32_gemm((size_t)p->m, (size_t)p->n, (size_t)p->k, x + offsets[OF_X], (size_t)p->x_stride,
+        op->ukernels->f32_gemm((size_t)p->m, (size_t)p->n, (size_t)p->k, x + offsets[OF_X], (ptrdiff_t)p->x_stride,
                                w + offsets[OF_W], (size_t)p->panel, bias ? bias->data : NULL, 0, to,
-                               (size_t)p->y_stride);
+                               (ptrdiff_t)p->y_stride);
         if (p->function == trn_fn_IDENTITY) continue;
         for (int64_t i = 0; i < p->m; i++, to += p->y_stride)
             op->ukernels->f32_vmap(p->function, (size_t)p->n, to, p->alpha, p->beta, to);
@@ -115,4 +110,4 @@ static trn_status run(const trn_op *op, trn_error *error) {
     return TRN_OK;
 }
 
-const trn_op_class trn_op_class_dense = {"dense", check, plan_size, prepare, run};
+const trn_op_class trn_op_class_dense = {check, sizeof(dense_plan), NULL, prepare, run};

@@ -20,8 +20,8 @@ typedef struct instruction {
 typedef struct elementwise_plan {
     trn_nest nest;  // operands: y, then the inputs
     uint32_t inputs, length;
-    int64_t *strides;  // behind the program
-    instruction program[];
+    int64_t *strides;  // behind this struct, then the program: what needs the widest alignment comes first
+    instruction *program;
 } elementwise_plan;
 
 static uint32_t program_length(const trn_record_operator *record) { return record->attribute_count / WORDS; }
@@ -71,10 +71,8 @@ static trn_status check(const trn_file *file, const trn_record_operator *record,
     return TRN_OK;
 }
 
-static size_t plan_size(const trn_file *file, const trn_record_operator *record) {
-    (void)file;
-    return sizeof(elementwise_plan) + program_length(record) * sizeof(instruction) +
-           (record->input_count + 1u) * TRN_MAX_RANK * sizeof(int64_t);
+static size_t extra_size(const trn_record_operator *record) {
+    return program_length(record) * sizeof(instruction) + (record->input_count + 1u) * TRN_MAX_RANK * sizeof(int64_t);
 }
 
 static trn_status prepare(trn_op *op, trn_error *error) {
@@ -90,7 +88,8 @@ static trn_status prepare(trn_op *op, trn_error *error) {
                            i, (long long)x->dims[k], (long long)y->dims[k]);
         rows[1 + i] = x->strides;
     }
-    p->strides = (int64_t *)(void *)(p->program + p->length);
+    p->strides = (int64_t *)(void *)(p + 1);
+    p->program = (instruction *)(void *)(p->strides + (size_t)(p->inputs + 1) * TRN_MAX_RANK);
     trn_nest_merge(&p->nest, y->rank, y->dims, p->inputs + 1, rows, p->strides);
     for (uint32_t i = 0; i < p->length; i++) {
         instruction *to = &p->program[i];
@@ -100,7 +99,7 @@ static trn_status prepare(trn_op *op, trn_error *error) {
         to->beta = trn_float(op->file, op->record, i * WORDS + 5);
     }
     op->workspace_size = (size_t)(p->inputs + p->length) * TILE * sizeof(int64_t);
-    op->work = 4 * (uint64_t)p->nest.count * p->length;
+    op->work = 4 * (double)p->nest.count * p->length;
     return TRN_OK;
 }
 
@@ -339,4 +338,4 @@ static trn_status run(const trn_op *op, trn_error *error) {
     return TRN_OK;
 }
 
-const trn_op_class trn_op_class_elementwise = {"elementwise", check, plan_size, prepare, run};
+const trn_op_class trn_op_class_elementwise = {check, sizeof(elementwise_plan), extra_size, prepare, run};

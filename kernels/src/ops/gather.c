@@ -21,11 +21,6 @@ static trn_status check(const trn_file *file, const trn_record_operator *record,
     return trn_check_indices(file, record, indices, error);
 }
 
-static size_t plan_size(const trn_file *file, const trn_record_operator *record) {
-    (void)file, (void)record;
-    return sizeof(gather_plan);
-}
-
 static trn_status prepare(trn_op *op, trn_error *error) {
     gather_plan *p = op->plan;
     const trn_view *x = trn_input(op, trn_in_gather_x), *y = trn_output(op, trn_out_gather_y),
@@ -49,7 +44,7 @@ static trn_status prepare(trn_op *op, trn_error *error) {
     trn_nest_merge(&p->indices, indices->rank, indices->dims, 2, strides, p->strides);
     p->n = x->dims[axis];
     p->x_stride = x->strides[axis];
-    op->work = (uint64_t)p->slice.nest.count * (uint64_t)p->indices.count;
+    op->work = (double)p->slice.nest.count * (double)p->indices.count;
     return TRN_OK;
 }
 
@@ -67,4 +62,4 @@ static trn_status run(const trn_op *op, trn_error *error) {
     return TRN_OK;
 }
 
-const trn_op_class trn_op_class_gather = {"gather", check, plan_size, prepare, run};
+const trn_op_class trn_op_class_gather = {check, sizeof(gather_plan), NULL, prepare, run};

@@ -20,29 +20,20 @@ static trn_status check(const trn_file *file, const trn_record_operator *record,
     return trn_check_indices(file, record, indices, error);
 }
 
-static size_t plan_size(const trn_file *file, const trn_record_operator *record) {
-    (void)file, (void)record;
-    return sizeof(gather_elements_plan);
-}
-
 static trn_status prepare(trn_op *op, trn_error *error) {
     gather_elements_plan *p = op->plan;
     const trn_view *x = trn_input(op, trn_in_gather_elements_x), *y = trn_output(op, trn_out_gather_elements_y);
     const trn_view *indices = trn_input(op, trn_in_gather_elements_indices);
     uint32_t axis = (uint32_t)trn_integer(op->file, op->record, trn_at_gather_elements_axis);
     int64_t others[TRN_MAX_RANK];
-    for (uint32_t k = 0; k < y->rank; k++) {
-        TRN_OP_REQUIRE(op, error, y->dims[k] == indices->dims[k], "y", "dimension %u is %lld, of indices %lld", k,
-                       (long long)y->dims[k], (long long)indices->dims[k]);
-        TRN_OP_REQUIRE(op, error, k == axis || indices->dims[k] <= x->dims[k], "indices",
-                       "dimension %u is %lld, x has %lld", k, (long long)indices->dims[k], (long long)x->dims[k]);
-        others[k] = k == axis ? 0 : x->strides[k];
-    }
+    trn_status status = trn_same_dims(op, "y", y, indices, y->rank, error);
+    if (status == TRN_OK) status = trn_other_strides(op, indices, x, axis, others, error);
+    if (status != TRN_OK) return status;
     const int64_t *strides[3] = {y->strides, indices->strides, others};
     trn_nest_merge(&p->nest, y->rank, y->dims, 3, strides, p->strides);
     p->n = x->dims[axis];
     p->x_stride = x->strides[axis];
-    op->work = (uint64_t)p->nest.count;
+    op->work = (double)p->nest.count;
     return TRN_OK;
 }
 
@@ -61,4 +52,4 @@ static trn_status run(const trn_op *op, trn_error *error) {
     return TRN_OK;
 }
 
-const trn_op_class trn_op_class_gather_elements = {"gather_elements", check, plan_size, prepare, run};
+const trn_op_class trn_op_class_gather_elements = {check, sizeof(gather_elements_plan), NULL, prepare, run};

@@ -22,11 +22,6 @@ static trn_status check(const trn_file *file, const trn_record_operator *record,
     return trn_check_indices(file, record, indices, error);
 }
 
-static size_t plan_size(const trn_file *file, const trn_record_operator *record) {
-    (void)file, (void)record;
-    return sizeof(gather_nd_plan);
-}
-
 static trn_status prepare(trn_op *op, trn_error *error) {
     gather_nd_plan *p = op->plan;
     const trn_view *x = trn_input(op, trn_in_gather_nd_x), *y = trn_output(op, trn_out_gather_nd_y);
@@ -58,7 +53,7 @@ static trn_status prepare(trn_op *op, trn_error *error) {
         to.strides[k] = y->strides[lead + k];
     }
     trn_copy_prepare(&p->slice, &to, &from);
-    op->work = (uint64_t)p->nest.count * (uint64_t)p->slice.nest.count;
+    op->work = (double)p->nest.count * (double)p->slice.nest.count;
     return TRN_OK;
 }
 
@@ -82,4 +77,4 @@ static trn_status run(const trn_op *op, trn_error *error) {
     return TRN_OK;
 }
 
-const trn_op_class trn_op_class_gather_nd = {"gather_nd", check, plan_size, prepare, run};
+const trn_op_class trn_op_class_gather_nd = {check, sizeof(gather_nd_plan), NULL, prepare, run};

@@ -9,6 +9,17 @@ trn_status trn_check_indices(const trn_file *file, const trn_record_operator *re
     return TRN_OK;
 }
 
+trn_status trn_other_strides(const trn_op *op, const trn_view *indices, const trn_view *indexed, uint32_t axis,
+                             int64_t *strides, trn_error *error) {
+    for (uint32_t k = 0; k < indices->rank; k++) {
+        TRN_OP_REQUIRE(op, error, k == axis || indices->dims[k] <= indexed->dims[k], "indices",
+                       "dimension %u is %lld, the indexed tensor has %lld", k, (long long)indices->dims[k],
+                       (long long)indexed->dims[k]);
+        strides[k] = k == axis ? 0 : indexed->strides[k];
+    }
+    return TRN_OK;
+}
+
 trn_status trn_take_index(const trn_op *op, const trn_view *indices, int64_t offset, int64_t n, int64_t *index,
                           trn_error *error) {
     int64_t i = indices->dtype == trn_dtype_I64 ? ((const volatile int64_t *)indices->data)[offset]
@@ -70,7 +81,11 @@ void trn_scatter_element(uint8_t dtype, uint32_t kind, void *to, const void *fro
     case trn_dtype_I8:
         FOLD_INTEGER(int8_t);
         break;
-    default:
+    case trn_dtype_U8:
         FOLD_INTEGER(uint8_t);
+        break;
+    default:  // bool
+        FOLD_INTEGER(uint8_t);
+        *(uint8_t *)to = *(uint8_t *)to != 0;
     }
 }

@@ -9,6 +9,10 @@
 trn_status trn_check_indices(const trn_file *file, const trn_record_operator *record, const trn_record_tensor *indices,
                              trn_error *error);
 
+// The strides of an indexed tensor with 0 in place of the indexed axis; no other axis of the indices may be longer.
+trn_status trn_other_strides(const trn_op *op, const trn_view *indices, const trn_view *indexed, uint32_t axis,
+                             int64_t *strides, trn_error *error);
+
 // The index at an offset of `indices`, counted from the front of an axis of n; INDEX_RANGE when it is outside. Read
 // once, so that memory which changes between the check and the use cannot matter.
 trn_status trn_take_index(const trn_op *op, const trn_view *indices, int64_t offset, int64_t n, int64_t *index,

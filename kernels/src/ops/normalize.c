@@ -22,23 +22,17 @@ static trn_status check(const trn_file *file, const trn_record_operator *record,
     return TRN_OK;
 }
 
-static size_t plan_size(const trn_file *file, const trn_record_operator *record) {
-    (void)file, (void)record;
-    return sizeof(normalize_plan);
-}
-
 static trn_status prepare(trn_op *op, trn_error *error) {
     normalize_plan *p = op->plan;
     const trn_view *x = trn_input(op, trn_in_normalize_x), *y = trn_output(op, trn_out_normalize_y);
-    for (uint32_t k = 0; k < y->rank; k++)
-        TRN_OP_REQUIRE(op, error, x->dims[k] == y->dims[k], "y", "dimension %u is %lld, of x %lld", k,
-                       (long long)y->dims[k], (long long)x->dims[k]);
+    trn_status status = trn_same_dims(op, "y", y, x, y->rank, error);
+    if (status != TRN_OK) return status;
     const int64_t *strides[2] = {y->strides, x->strides};
     trn_nest_merge(&p->rows, y->rank - 1u, y->dims, 2, strides, p->strides);
     p->n = y->dims[y->rank - 1];
     p->kind = (uint32_t)trn_integer(op->file, op->record, trn_at_normalize_kind);
     p->epsilon = trn_float(op->file, op->record, trn_at_normalize_epsilon);
-    op->work = 16 * (uint64_t)p->rows.count * (uint64_t)p->n;
+    op->work = 16 * (double)p->rows.count * (double)p->n;
     return TRN_OK;
 }
 
@@ -59,4 +53,4 @@ static trn_status run(const trn_op *op, trn_error *error) {
     return TRN_OK;
 }
 
-const trn_op_class trn_op_class_normalize = {"normalize", check, plan_size, prepare, run};
+const trn_op_class trn_op_class_normalize = {check, sizeof(normalize_plan), NULL, prepare, run};

@@ -23,11 +23,6 @@ static trn_status check(const trn_file *file, const trn_record_operator *record,
     return TRN_OK;
 }
 
-static size_t plan_size(const trn_file *file, const trn_record_operator *record) {
-    (void)file, (void)record;
-    return sizeof(pack_plan);
-}
-
 static trn_status prepare(trn_op *op, trn_error *error) {
     pack_plan *p = op->plan;
     const trn_view *x = trn_input(op, trn_in_pack_x), *y = trn_output(op, trn_out_pack_y),
@@ -38,14 +33,10 @@ static trn_status prepare(trn_op *op, trn_error *error) {
     p->k = x->dims[lead + 2];
     p->panel = y->panel_width;
     p->matrices = 1;
-    for (uint32_t k = 0; k < lead; k++) {
-        TRN_OP_REQUIRE(op, error, x->dims[k] == y->dims[k], "y", "dimension %u is %lld, of x %lld", k,
-                       (long long)y->dims[k], (long long)x->dims[k]);
-        p->matrices *= x->dims[k];
-    }
-    for (uint32_t k = 0; addend && k < x->rank; k++)
-        TRN_OP_REQUIRE(op, error, x->dims[k] == addend->dims[k], "addend", "dimension %u is %lld, of x %lld", k,
-                       (long long)addend->dims[k], (long long)x->dims[k]);
+    for (uint32_t k = 0; k < lead; k++) p->matrices *= x->dims[k];
+    trn_status status = trn_same_dims(op, "y", y, x, lead, error);
+    if (status == TRN_OK && addend) status = trn_same_dims(op, "addend", addend, x, x->rank, error);
+    if (status != TRN_OK) return status;
     TRN_OP_REQUIRE(op, error, trn_mul(trn_round16(p->units), p->gates, &p->columns), "x", "it is too large");
     TRN_OP_REQUIRE(op, error, y->dims[y->rank - 1] == p->columns, "y", "found %lld columns, expected %lld",
                    (long long)y->dims[y->rank - 1], (long long)p->columns);
@@ -57,7 +48,7 @@ static trn_status prepare(trn_op *op, trn_error *error) {
     } else {
         TRN_OP_REQUIRE(op, error, p->k == 1, "x", "found %lld rows, an unpacked result has 1", (long long)p->k);
     }
-    op->work = (uint64_t)(p->matrices * p->columns * p->k);
+    op->work = (double)p->matrices * (double)p->columns * (double)p->k;
     return TRN_OK;
 }
 
@@ -99,4 +90,4 @@ static trn_status run(const trn_op *op, trn_error *error) {
     return TRN_OK;
 }
 
-const trn_op_class trn_op_class_pack = {"pack", check, plan_size, prepare, run};
+const trn_op_class trn_op_class_pack = {check, sizeof(pack_plan), NULL, prepare, run};

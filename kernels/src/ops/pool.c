@@ -24,23 +24,17 @@ static trn_status check(const trn_file *file, const trn_record_operator *record,
     return trn_window_check(file, record, trn_at_pool_window, x->rank - 2u, error);
 }
 
-static size_t plan_size(const trn_file *file, const trn_record_operator *record) {
-    (void)file, (void)record;
-    return sizeof(pool_plan);
-}
-
 static trn_status prepare(trn_op *op, trn_error *error) {
     pool_plan *p = op->plan;
     const trn_view *x = trn_input(op, trn_in_pool_x), *y = trn_output(op, trn_out_pool_y);
-    for (uint32_t k = 0; k < 2; k++)
-        TRN_OP_REQUIRE(op, error, x->dims[k] == y->dims[k], "y", "dimension %u is %lld, of x %lld", k,
-                       (long long)y->dims[k], (long long)x->dims[k]);
+    trn_status status = trn_same_dims(op, "y", y, x, 2, error);
+    if (status != TRN_OK) return status;
     TRN_OP_REQUIRE(op, error,
                    trn_window_read(&p->window, op, trn_at_pool_window, x->dims + 2, y->dims + 2, x->rank - 2u),
                    "window", "it is too large");
     p->kind = (uint32_t)trn_integer(op->file, op->record, trn_at_pool_kind);
     p->count_padding = (int)trn_integer(op->file, op->record, trn_at_pool_count_padding);
-    op->work = (uint64_t)y->dims[0] * (uint64_t)y->dims[1] * (uint64_t)p->window.positions * (uint64_t)p->window.taps;
+    op->work = (double)y->dims[0] * (double)y->dims[1] * (double)p->window.positions * (double)p->window.taps;
     return TRN_OK;
 }
 
@@ -95,4 +89,4 @@ static trn_status run(const trn_op *op, trn_error *error) {
     return TRN_OK;
 }
 
-const trn_op_class trn_op_class_pool = {"pool", check, plan_size, prepare, run};
+const trn_op_class trn_op_class_pool = {check, sizeof(pool_plan), NULL, prepare, run};

@@ -15,14 +15,9 @@ static trn_status check(const trn_file *file, const trn_record_operator *record,
     return TRN_OK;
 }
 
-static size_t plan_size(const trn_file *file, const trn_record_operator *record) {
-    (void)file, (void)record;
-    return 0;
-}
-
 static trn_status prepare(trn_op *op, trn_error *error) {
     (void)error;
-    op->work = (uint64_t)trn_output(op, trn_out_range_y)->dims[0];
+    op->work = (double)trn_output(op, trn_out_range_y)->dims[0];
     return TRN_OK;
 }
 
@@ -48,4 +43,4 @@ static trn_status run(const trn_op *op, trn_error *error) {
     return TRN_OK;
 }
 
-const trn_op_class trn_op_class_range = {"range", check, plan_size, prepare, run};
+const trn_op_class trn_op_class_range = {check, 0, NULL, prepare, run};

@@ -87,11 +87,6 @@ static trn_status check(const trn_file *file, const trn_record_operator *record,
     return check_activations(file, record, direction == trn_direction_BIDIRECTIONAL ? 2 : 1, per_direction, error);
 }
 
-static size_t plan_size(const trn_file *file, const trn_record_operator *record) {
-    (void)file, (void)record;
-    return sizeof(recurrent_plan);
-}
-
 // Operand i, where present, must have these dims.
 static trn_status expect(const trn_op *op, int output, uint32_t i, int64_t a, int64_t b, int64_t c, int64_t d,
                          trn_error *error) {
@@ -190,6 +185,8 @@ static trn_status prepare(trn_op *op, trn_error *error) {
             (recurrent_function){(uint32_t)trn_integer(op->file, op->record, at),
                                  trn_float(op->file, op->record, at + 1), trn_float(op->file, op->record, at + 2)};
     }
+    const trn_view *peepholes = trn_input(op, trn_in_recurrent_peepholes);
+    p->peephole_stride = peepholes ? peepholes->strides[1] : 0;
     p->plain = is_plain(op, p);
     int64_t step_floats = 0;
     TRN_OP_REQUIRE(op, error, trn_mul(p->batch, p->columns, &step_floats), "x", "the batch is too large");
@@ -201,8 +198,8 @@ static trn_status prepare(trn_op *op, trn_error *error) {
     trn_recurrent_buffers(p, &scratch, &buffers);
     if (scratch.overflow) return TRN_OP_FAIL(op, error, TRN_OVERFLOW, "x", "the batch is too large");
     op->workspace_size = scratch.used;
-    op->work = (uint64_t)p->steps * (uint64_t)p->batch * (uint64_t)p->directions *
-               (uint64_t)(p->columns + (p->hidden_gate ? p->padded : 0)) * (uint64_t)(p->input + p->hidden);
+    op->work = (double)p->steps * (double)p->batch * (double)p->directions *
+               (double)(p->columns + (p->hidden_gate ? p->padded : 0)) * (double)(p->input + p->hidden);
     return TRN_OK;
 }
 
@@ -229,11 +226,11 @@ static const float *row_of(const trn_op *op, uint32_t input, int64_t d) {
 static void multiply_input(const trn_op *op, const recurrent_plan *p, const direction *d, int64_t m, const float *x,
                            int64_t x_stride, float *gates, int64_t gates_stride, float *hidden, int64_t hidden_stride) {
     size_t panel = p->gates == 1 ? 64 : 16 * (size_t)p->gates;
-    op->ukernels->f32_gemm((size_t)m, (size_t)p->columns, (size_t)p->input, x, (size_t)x_stride, d->input_weights,
-                           panel, d->bias, 0, gates, (size_t)gates_stride);
+    op->ukernels->f32_gemm((size_t)m, (size_t)p->columns, (size_t)p->input, x, (ptrdiff_t)x_stride, d->input_weights,
+                           panel, d->bias, 0, gates, (ptrdiff_t)gates_stride);
     if (p->hidden_gate)
-        op->ukernels->f32_gemm((size_t)m, (size_t)p->padded, (size_t)p->input, x, (size_t)x_stride,
-                               d->hidden_input_weights, 64, d->hidden_bias, 0, hidden, (size_t)hidden_stride);
+        op->ukernels->f32_gemm((size_t)m, (size_t)p->padded, (size_t)p->input, x, (ptrdiff_t)x_stride,
+                               d->hidden_input_weights, 64, d->hidden_bias, 0, hidden, (ptrdiff_t)hidden_stride);
 }
 
 // The input's products of n steps from time t on, all rows, in as few matrix products as x's strides allow.
@@ -271,7 +268,8 @@ static void multiply_hidden(const trn_op *op, const recurrent_plan *p, const dir
     size_t panel = p->gates == 1 ? 64 : 16 * (size_t)p->gates, rows = (size_t)p->batch, n = (size_t)p->columns,
            h = (size_t)p->hidden;
     if (p->cell != trn_cell_GRU || p->hidden_gate) {
-        op->ukernels->f32_gemm(rows, n, h, b->h, h, d->recurrent_weights, panel, gates, n, gates, n);
+        op->ukernels->f32_gemm(rows, n, h, b->h, (ptrdiff_t)h, d->recurrent_weights, panel, gates, (ptrdiff_t)n, gates,
+                               (ptrdiff_t)n);
         return;
     }
     // Reset after the product: z and r continue their chains, the hidden gate's recurrent part starts one of its own.
@@ -280,7 +278,8 @@ static void multiply_hidden(const trn_op *op, const recurrent_plan *p, const dir
             memcpy(b->h_gates + r * n + j, gates + r * n + j, 32 * sizeof(float));
             memcpy(b->h_gates + r * n + j + 32, d->hidden_bias + j / 3, 16 * sizeof(float));
         }
-    op->ukernels->f32_gemm(rows, n, h, b->h, h, d->recurrent_weights, panel, b->h_gates, n, b->h_gates, n);
+    op->ukernels->f32_gemm(rows, n, h, b->h, (ptrdiff_t)h, d->recurrent_weights, panel, b->h_gates, (ptrdiff_t)n,
+                           b->h_gates, (ptrdiff_t)n);
 }
 
 // The cell of every row that is still within its length.
@@ -303,8 +302,8 @@ static void apply_cell(const trn_op *op, const recurrent_plan *p, const directio
         }
     }
     if (!p->hidden_gate) return;
-    k->f32_gemm((size_t)p->batch, (size_t)p->padded, n, b->reset_h, n, d->hidden_recurrent_weights, 64, hidden,
-                (size_t)p->padded, hidden, (size_t)p->padded);
+    k->f32_gemm((size_t)p->batch, (size_t)p->padded, n, b->reset_h, (ptrdiff_t)n, d->hidden_recurrent_weights, 64,
+                hidden, (ptrdiff_t)p->padded, hidden, (ptrdiff_t)p->padded);
     for (int64_t r = 0; r < p->batch; r++) {
         if (d->lens && step >= d->lens[r]) continue;
         float *h = b->h + r * p->hidden;
@@ -413,4 +412,4 @@ static trn_status run(const trn_op *op, trn_error *error) {
     return TRN_OK;
 }
 
-const trn_op_class trn_op_class_recurrent = {"recurrent", check, plan_size, prepare, run};
+const trn_op_class trn_op_class_recurrent = {check, sizeof(recurrent_plan), NULL, prepare, run};

@@ -19,11 +19,12 @@ typedef struct recurrent_plan {
     int plain;  // default activations, no clip, no peepholes
     float clip;
     int64_t directions, steps, batch, input, hidden;
-    int64_t gates;        // in the panels
-    int64_t padded;       // hidden, rounded up to 16
-    int64_t columns;      // gates * padded
-    int64_t block;        // steps whose input products are computed at once
-    int64_t activations;  // a direction
+    int64_t gates;            // in the panels
+    int64_t padded;           // hidden, rounded up to 16
+    int64_t columns;          // gates * padded
+    int64_t block;            // steps whose input products are computed at once
+    int64_t activations;      // a direction
+    int64_t peephole_stride;  // between those of i, o and f
     recurrent_function functions[6];
 } recurrent_plan;
 
@@ -41,7 +42,8 @@ typedef struct recurrent_buffers {
 // The cells with any activations, clip, peepholes and input_forget, one row. functions: of the direction. They do in
 // several passes over 16 units what the kernels f32_lstm_cell, f32_gru_cell, f32_gru_reset and f32_gru_update do in
 // one, in the same order of operations.
-//   gates: [columns], overwritten. h_gates: [columns]. h, c: [hidden], updated. peepholes: [3, padded] or NULL.
+//   gates: [columns], overwritten. h_gates: [columns]. h, c: [hidden], updated. peepholes: [3, padded], rows
+//   peephole_stride apart, or NULL.
 void trn_recurrent_cell(const trn_ukernels *kernels, const recurrent_plan *p, const recurrent_function *functions,
                         const float *peepholes, float *gates, const float *h_gates, float *h, float *c);
 void trn_recurrent_reset(const trn_ukernels *kernels, const recurrent_plan *p, const recurrent_function *functions,

@@ -29,7 +29,7 @@ static void lstm_block(const trn_ukernels *k, const recurrent_plan *p, const rec
           squashed[UNITS];
     if (peepholes) {
         add_peephole(n, input, peepholes, c);
-        add_peephole(n, forget, peepholes + 2 * p->padded, c);
+        add_peephole(n, forget, peepholes + 2 * p->peephole_stride, c);
     }
     activate(k, p, &f[0], n, input, input);
     if (p->input_forget)
@@ -40,7 +40,7 @@ static void lstm_block(const trn_ukernels *k, const recurrent_plan *p, const rec
         float kept = forget[i] * c[i], added = input[i] * cell[i];
         c[i] = kept + added;
     }
-    if (peepholes) add_peephole(n, output, peepholes + p->padded, c);
+    if (peepholes) add_peephole(n, output, peepholes + p->peephole_stride, c);
     activate(k, p, &f[0], n, output, output);
     // clip bounds the sums of the gates, not the cell state
     k->f32_vmap(f[2].function, n, c, f[2].alpha, f[2].beta, squashed);

@@ -31,19 +31,13 @@ static trn_status check(const trn_file *file, const trn_record_operator *record,
     return TRN_OK;
 }
 
-static size_t plan_size(const trn_file *file, const trn_record_operator *record) {
-    (void)file, (void)record;
-    return sizeof(reduce_plan);
-}
-
 static trn_status prepare(trn_op *op, trn_error *error) {
     reduce_plan *p = op->plan;
     const trn_view *x = trn_input(op, trn_in_reduce_x), *y = trn_output(op, trn_out_reduce_y);
     uint32_t lead = y->rank;
     p->kind = (uint32_t)trn_integer(op->file, op->record, trn_at_reduce_kind);
-    for (uint32_t k = 0; k < lead; k++)
-        TRN_OP_REQUIRE(op, error, x->dims[k] == y->dims[k], "y", "dimension %u is %lld, of x %lld", k,
-                       (long long)y->dims[k], (long long)x->dims[k]);
+    trn_status status = trn_same_dims(op, "y", y, x, lead, error);
+    if (status != TRN_OK) return status;
     const int64_t *strides[2] = {y->strides, x->strides};
     trn_nest_merge(&p->outer, lead, y->dims, 2, strides, p->outer_strides);
     trn_view from = {.dtype = x->dtype}, to = {.dtype = x->dtype};
@@ -62,7 +56,7 @@ static trn_status prepare(trn_op *op, trn_error *error) {
     int64_t bytes;
     TRN_OP_REQUIRE(op, error, trn_mul(p->n, 8, &bytes), "x", "it is too large");
     op->workspace_size = p->contiguous ? 0 : (size_t)bytes;
-    op->work = (uint64_t)p->outer.count * (uint64_t)p->n;
+    op->work = (double)p->outer.count * (double)p->n;
     return TRN_OK;
 }
 
@@ -116,9 +110,19 @@ static int64_t place_of(uint8_t dtype, const void *row, int64_t n, uint32_t kind
     return best;
 }
 
+static int64_t smallest_of(uint8_t dtype) {
+    if (dtype == trn_dtype_U8 || dtype == trn_dtype_BOOL) return 0;
+    return dtype == trn_dtype_I64 ? INT64_MIN : dtype == trn_dtype_I32 ? INT32_MIN : INT8_MIN;
+}
+
+static int64_t largest_of(uint8_t dtype) {
+    if (dtype == trn_dtype_U8 || dtype == trn_dtype_BOOL) return dtype == trn_dtype_U8 ? UINT8_MAX : 1;
+    return -1 - smallest_of(dtype);
+}
+
 static int64_t fold_integers(uint8_t dtype, const void *row, int64_t n, uint32_t kind) {
     uint64_t sum = kind == trn_reduction_PROD ? 1 : 0;
-    int64_t extreme = kind == trn_reduction_MAX ? INT64_MIN : INT64_MAX;
+    int64_t extreme = kind == trn_reduction_MAX ? smallest_of(dtype) : largest_of(dtype);
     for (int64_t i = 0; i < n; i++) {
         int64_t v = load_integer(dtype, row, i);
         if (kind == trn_reduction_PROD) sum *= (uint64_t)v;
@@ -149,4 +153,4 @@ static trn_status run(const trn_op *op, trn_error *error) {
     return TRN_OK;
 }
 
-const trn_op_class trn_op_class_reduce = {"reduce", check, plan_size, prepare, run};
+const trn_op_class trn_op_class_reduce = {check, sizeof(reduce_plan), NULL, prepare, run};

@@ -27,11 +27,6 @@ static trn_status check(const trn_file *file, const trn_record_operator *record,
     return status == TRN_OK ? trn_check_indices(file, record, indices, error) : status;
 }
 
-static size_t plan_size(const trn_file *file, const trn_record_operator *record) {
-    (void)file, (void)record;
-    return sizeof(scatter_elements_plan);
-}
-
 static trn_status prepare(trn_op *op, trn_error *error) {
     scatter_elements_plan *p = op->plan;
     const trn_view *x = trn_input(op, trn_in_scatter_elements_x), *y = trn_output(op, trn_out_scatter_elements_y);
@@ -39,21 +34,17 @@ static trn_status prepare(trn_op *op, trn_error *error) {
     const trn_view *updates = trn_input(op, trn_in_scatter_elements_updates);
     uint32_t axis = (uint32_t)trn_integer(op->file, op->record, trn_at_scatter_elements_axis);
     int64_t others[TRN_MAX_RANK];
-    for (uint32_t k = 0; k < y->rank; k++) {
-        TRN_OP_REQUIRE(op, error, y->dims[k] == x->dims[k], "y", "dimension %u is %lld, of x %lld", k,
-                       (long long)y->dims[k], (long long)x->dims[k]);
-        TRN_OP_REQUIRE(op, error, updates->dims[k] == indices->dims[k] && (k == axis || indices->dims[k] <= y->dims[k]),
-                       "indices", "dimension %u is %lld, of updates %lld, of x %lld", k, (long long)indices->dims[k],
-                       (long long)updates->dims[k], (long long)x->dims[k]);
-        others[k] = k == axis ? 0 : y->strides[k];
-    }
+    trn_status status = trn_same_dims(op, "y", y, x, y->rank, error);
+    if (status == TRN_OK) status = trn_same_dims(op, "updates", updates, indices, y->rank, error);
+    if (status == TRN_OK) status = trn_other_strides(op, indices, y, axis, others, error);
+    if (status != TRN_OK) return status;
     const int64_t *strides[3] = {indices->strides, updates->strides, others};
     trn_nest_merge(&p->nest, y->rank, indices->dims, 3, strides, p->strides);
     trn_copy_prepare(&p->copy, y, x);
     p->n = y->dims[axis];
     p->y_stride = y->strides[axis];
     p->kind = (uint32_t)trn_integer(op->file, op->record, trn_at_scatter_elements_kind);
-    op->work = (uint64_t)p->nest.count + (uint64_t)p->copy.nest.count;
+    op->work = (double)p->nest.count + (double)p->copy.nest.count;
     return TRN_OK;
 }
 
@@ -74,4 +65,4 @@ static trn_status run(const trn_op *op, trn_error *error) {
     return TRN_OK;
 }
 
-const trn_op_class trn_op_class_scatter_elements = {"scatter_elements", check, plan_size, prepare, run};
+const trn_op_class trn_op_class_scatter_elements = {check, sizeof(scatter_elements_plan), NULL, prepare, run};

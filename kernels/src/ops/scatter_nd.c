@@ -24,20 +24,14 @@ static trn_status check(const trn_file *file, const trn_record_operator *record,
     return status == TRN_OK ? trn_check_indices(file, record, indices, error) : status;
 }
 
-static size_t plan_size(const trn_file *file, const trn_record_operator *record) {
-    (void)file, (void)record;
-    return sizeof(scatter_nd_plan);
-}
-
 static trn_status prepare(trn_op *op, trn_error *error) {
     scatter_nd_plan *p = op->plan;
     const trn_view *x = trn_input(op, trn_in_scatter_nd_x), *y = trn_output(op, trn_out_scatter_nd_y);
     const trn_view *indices = trn_input(op, trn_in_scatter_nd_indices);
     const trn_view *updates = trn_input(op, trn_in_scatter_nd_updates);
     uint32_t lead = indices->rank - 1u;
-    for (uint32_t k = 0; k < y->rank; k++)
-        TRN_OP_REQUIRE(op, error, y->dims[k] == x->dims[k], "y", "dimension %u is %lld, of x %lld", k,
-                       (long long)y->dims[k], (long long)x->dims[k]);
+    trn_status status = trn_same_dims(op, "y", y, x, y->rank, error);
+    if (status != TRN_OK) return status;
     int64_t depth = indices->dims[lead];
     TRN_OP_REQUIRE(op, error, depth >= 0 && depth <= y->rank && updates->rank == lead + y->rank - depth, "indices",
                    "found %lld indices for an element, x has %u axes, updates %u", (long long)depth, x->rank,
@@ -55,7 +49,7 @@ static trn_status prepare(trn_op *op, trn_error *error) {
     trn_nest_merge(&p->slice, y->rank - p->depth, y->dims + p->depth, 2, slice_strides, p->slice_strides);
     trn_copy_prepare(&p->copy, y, x);
     p->kind = (uint32_t)trn_integer(op->file, op->record, trn_at_scatter_nd_kind);
-    op->work = (uint64_t)p->nest.count * (uint64_t)p->slice.count + (uint64_t)p->copy.nest.count;
+    op->work = (double)p->nest.count * (double)p->slice.count + (double)p->copy.nest.count;
     return TRN_OK;
 }
 
@@ -86,4 +80,4 @@ static trn_status run(const trn_op *op, trn_error *error) {
     return TRN_OK;
 }
 
-const trn_op_class trn_op_class_scatter_nd = {"scatter_nd", check, plan_size, prepare, run};
+const trn_op_class trn_op_class_scatter_nd = {check, sizeof(scatter_nd_plan), NULL, prepare, run};

@@ -5,8 +5,6 @@
 
 #include "../ops.h"
 
-#define TRN_MAX_OPERANDS 65  // of one loop: the inputs and the output of an elementwise program
-
 // The loop nest of `operands` tensors; strides[axis * operands + i] in elements.
 typedef struct trn_nest {
     int64_t count;  // elements in all; 0 when an axis is empty
