@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import ChainMap
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import numpy as np
@@ -11,16 +12,17 @@ import numpy as np
 from . import onnx_frontend, registry
 from .errors import ConversionError
 from .fold import listed
-from .onnx_model import OnnxNode
+from .onnx_model import OnnxNode, Subgraph
 
 
-def run(source: Any, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def run(source: Any, inputs: Mapping[str, np.ndarray], everything: bool = False) -> dict[str, np.ndarray]:
     """The outputs of an ONNX model for the inputs given by name, computed in float64.
 
     Parameters
     ----------
     source : path, bytes or onnx.ModelProto
     inputs : an array for each input of the graph; floats are widened
+    everything : also return what is between inputs and outputs
 
     Returns
     -------
@@ -34,11 +36,27 @@ def run(source: Any, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         raise ConversionError([f"the reference needs the input {missing[0]!r}"])
     known = {name: _wide(np.asarray(a)) for name, a in (*model.constants.items(), *inputs.items())}
     with np.errstate(all="ignore"):
-        for node in model.nodes:
-            arrays = [known[n] if n else None for n in node.inputs]
-            results = _node(node, arrays)
-            known.update((n, _wide(a)) for n, a in zip(node.outputs, results, strict=False) if n)
-    return {name: known[name] for name in model.outputs}
+        _walk(model.nodes, known)
+    return known if everything else {name: known[name] for name in model.outputs}
+
+
+def _walk(nodes: list[OnnxNode], known: MutableMapping[str, np.ndarray]) -> None:
+    for node in nodes:
+        arrays = [known[n] if n else None for n in node.inputs]
+        results = _branch(node, arrays, known) if node.bodies else _node(node, arrays)
+        known.update((n, _wide(a)) for n, a in zip(node.outputs, results, strict=False) if n)
+
+
+def _branch(
+    node: OnnxNode, arrays: list[np.ndarray | None], known: MutableMapping[str, np.ndarray]
+) -> list[np.ndarray]:
+    """The body of an If that its condition chooses, run in a scope of its own."""
+    if (node.domain, node.op) != ("", "If") or arrays[0] is None:
+        raise ConversionError([f"{node.label}: there is no reference of this operator"])
+    body: Subgraph = node.attributes["then_branch" if arrays[0].reshape(-1)[0] else "else_branch"]
+    scope = ChainMap({name: _wide(a) for name, a in body.constants.items()}, known)
+    _walk(body.nodes, scope)
+    return [scope[name] for name in body.outputs]
 
 
 def _wide(a: np.ndarray) -> np.ndarray:

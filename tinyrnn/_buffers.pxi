@@ -186,6 +186,12 @@ cdef object take_any(object x, Py_buffer *view, Names ports, Py_ssize_t i):
             PyErr_Clear()
             raise ArgumentError(f"{what}: expected an array of {dtype}, found {type(x).__name__} of {x.dtype}")
     set_code(&port, dtype)
+    # A state is carried as float32, whatever float type the ONNX graph had for it.
+    if ports.kind == "input" and i not in ports.plain and view.format != NULL and view.format in (b"e", b"d"):
+        PyBuffer_Release(view)
+        need_numpy()
+        x = numpy.asarray(x).astype("float32")
+        PyObject_GetBuffer(x, view, PyBUF_FULL_RO)
     if not fits_type(&port, view):
         found = found_type(view)
         PyBuffer_Release(view)

@@ -156,7 +156,7 @@ def lower(
     h0, c0 = (_checked(ctx, given, shapes, n) for n in ("initial_h", "initial_c"))
     for name in ("W", "R", "B", "P"):
         _checked(ctx, given, shapes, name)
-    _check_lengths(ctx, lengths, rows)
+    lengths = _checked_lengths(ctx, lengths, x)
     weights = _weights(ctx, c, w, r, b)
     inputs: list[Tensor | None] = [ctx.operand(x, rows=True), *weights, _peepholes(ctx, c, p)]
     inputs += [None if lengths is None else _lengths(ctx, lengths), _initial(ctx, h0), _initial(ctx, c0)]
@@ -181,14 +181,20 @@ def _checked(
     return v
 
 
-def _check_lengths(ctx: Context, v: Value | None, rows: Size) -> None:
+def _checked_lengths(ctx: Context, v: Value | None, x: Value) -> Value | None:
+    """None where every row has all steps."""
+    steps, rows, _ = x.dims
     if v is None:
-        return
+        return None
     if v.rank != 1 or v.dtype not in ("I32", "I64"):
         raise NodeError(f"input 'sequence_lens' is {v.dtype}{show(v.dims)}; int32 of shape [{rows}] is needed")
     ctx.equal(v.dims[0], rows, f"input 'sequence_lens' has the shape {show(v.dims)}, not [{rows}]")
-    if v.const is not None or v.sym is not None:
-        ctx.not_streamable("has constant sequence lengths")
+    known = v.const if v.const is not None else v.sym
+    if known is not None and all(n == steps for n in known.flat):
+        return None
+    if x.time is not None and x.time[0] == 0:
+        ctx.not_streamable("has sequence lengths, which count from the first step of a call")
+    return v
 
 
 def _lengths(ctx: Context, v: Value) -> Tensor:

@@ -83,6 +83,8 @@ class Run:
         y[...] = start + np.arange(len(y)) * delta
 
     def _bind(self, name: str, t: Tensor, array: np.ndarray) -> None:
+        if t.storage == "STATE" and array.dtype.kind == "f":
+            array = array.astype(np.float32)  # a state is carried as float32, whatever its declared type
         if array.dtype != NUMPY_TYPE[t.dtype] or array.ndim != len(t.dims):
             raise ValueError(f"input {name}: {array.dtype}{array.shape} for {t.dtype}{t.dims}")
         for d, n in zip(t.dims, array.shape, strict=True):

@@ -175,13 +175,13 @@ def test_functions_that_multiply_or_call_themselves_are_refused_before_they_are_
         convert_bytes(proto)
 
 
-def test_unknown_domains_and_subgraphs_are_refused_by_name():
+def test_unknown_domains_and_bodies_are_refused_by_name():
     with pytest.raises(ConversionError, match=r"org\.evil\.Boom node.*domain 'org\.evil'"):
         convert_bytes(model([node("Boom", "x", "y", domain="org.evil")], {"x": ["n"]}, "y", domains=["org.evil"]))
     inner = helper.make_graph([node("Neg", "x", "z")], "g", [], [helper.make_value_info("z", onnx.TypeProto())])
-    branch = node("If", "c", "y", name="choice", then_branch=inner, else_branch=inner)
-    with pytest.raises(ConversionError, match="If node 'choice'"):
-        convert_bytes(model([branch], {"x": ["n"], "c": (9, [])}, "y"))
+    branch = node("Loop", "n c", "y", name="again", body=inner)
+    with pytest.raises(ConversionError, match="Loop node 'again'"):
+        convert_bytes(model([branch], {"x": ["n"], "n": (7, []), "c": (9, [])}, "y"))
 
 
 def test_damaged_models_give_named_errors():

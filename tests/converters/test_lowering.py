@@ -450,12 +450,11 @@ def test_sequences_that_are_turned_round_whole(axes):
     assert kinds(lowered(proto).graph) == "copy"
     check(proto, x=random(4, 3, 2))
     at_run_time = model(nodes[-1:], {"x": dims, "l": (INT64, ["batch"])}, "y")
-    with pytest.raises(ConversionError, match="sequence_lens"):
-        lowered(at_run_time)
+    check(at_run_time, x=random(4, 4, 2), l=A([1, 4, 2, 3]))
 
 
 def test_every_operator_that_is_lowered_has_a_reference():
     from tinyrnn.converters import registry
 
     registry.load_all()
-    assert set(registry.LOWERINGS) <= set(registry.REFERENCES)
+    assert set(registry.LOWERINGS) - {("", "If")} <= set(registry.REFERENCES)  # references.py runs branches itself
