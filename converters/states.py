@@ -109,7 +109,8 @@ class _Search:
     # ---- kinds of evidence: the reason, in words, or nothing ---------------------------------------------------------
 
     def _shown_by_recurrences(self, p: Port, o: Port) -> str:
-        uses = self._initial_uses(p, alone=False)
+        # Where a call may have any number of steps, what else reads the state would not see it change within one.
+        uses = self._initial_uses(p, alone=self.has_time)
         whole = outer(self.graph, o)
         if not uses or not all(_lies(self.graph, node, output, t, whole) for node, t, output in uses):
             return ""
@@ -146,7 +147,7 @@ class _Search:
         return ""
 
     def _named(self, p: Port, o: Port) -> str:
-        same = stem(p.name) == stem(o.name) and _STATE_NAMES.search(stem(p.name))
+        same = stem(p.name) == stem(o.name) and is_state(p.name)
         return f"and output {o.name!r} agree in name, shape and type" if same and self._depends(o, p) else ""
 
     def _same_parts(self, p: Port, o: Port) -> str:
@@ -174,7 +175,7 @@ class _Search:
 
     def _only_fit(self, p: Port, o: Port) -> str:
         """A state by its name, and no other output has its shape."""
-        if not _STATE_NAMES.search(stem(p.name)) or not self._depends(o, p) or not self._others(p, o):
+        if not is_state(p.name) or not self._depends(o, p) or not self._others(p, o):
             return ""
         return f"is a state by its name, and only output {o.name!r} has its shape"
 
@@ -304,6 +305,11 @@ def stem(name: str) -> str:
     """A state's name without what says which end of a step it is: state, stateN, state_out -> state; h0, hn -> h."""
     short = _PREFIXES.sub("", name.lower())
     return _SUFFIXES.sub("", short) or short
+
+
+def is_state(name: str) -> bool:
+    """Whether a name is one that people give to states."""
+    return any(_STATE_NAMES.search(n) for n in (stem(name), name.lower()))
 
 
 def _carry(graph: Graph, node: Node) -> None:

@@ -271,3 +271,125 @@ def test_gather_by_token_keeps_the_time_axis():
     assert (graph.inputs[0].time_axis, graph.inputs[0].batch_axis) == (1, 0)
     whole, joined = in_chunks(proto, axis=1, tokens=np.arange(12).reshape(2, 6) % 11)
     np.testing.assert_array_equal(whole["Y"], joined["Y"])
+
+
+# ---- a frame at a time: states that no recurrent operator shows ------------------------------------------------------
+
+
+def frames(nodes, inputs, outputs, constants=None, **given):
+    """Lower a model of frames."""
+    return lowered(model(nodes, inputs, outputs, constants), **given)
+
+
+def pairs(made):
+    """Return the ties by name: {input: outputs that show the same state}."""
+    graph = made.graph
+    return {p.name: [o.name for o in graph.outputs if o.state == p.state] for p in graph.inputs if p.state is not None}
+
+
+PUSHED = [
+    node("Concat", "old x", "all", axis=1),
+    node("Slice", "all one big axis", "kept"),
+    node("ReduceSum", "all axis", "y", keepdims=0),
+]
+RING = [
+    node("Slice", "old one big axis", "tail"),
+    node("Concat", "tail x", "kept", axis=1),
+    node("ReduceSum", "kept axis", "y", keepdims=0),
+]
+SCATTERED = [
+    node("ScatterElements", "old place x", "kept", name="put", axis=1),
+    node("ReduceSum", "kept axis", "y", keepdims=0),
+]
+CONSTANTS = {"one": A([1]), "big": A([1 << 40]), "axis": A([1])}
+
+
+@pytest.mark.parametrize("nodes", [PUSHED, RING, SCATTERED])
+def test_caches_are_tied_whatever_their_names(nodes):
+    inputs = {"old": [1, 4, 3], "x": [1, 1, 3]}
+    if nodes is SCATTERED:
+        inputs["place"] = (INT64, [1, 1, 3])
+    made = frames(nodes, inputs, "kept y", CONSTANTS)
+    assert pairs(made) == {"old": ["kept"]}
+    run, shadow = Run(made.graph), np.zeros((1, 4, 3), np.float32)
+    for k in range(6):
+        x = random(1, 1, 3, seed=k)
+        feeds = {"x": x, "place": np.full((1, 1, 3), k % 4)} if nodes is SCATTERED else {"x": x}
+        if nodes is SCATTERED:
+            shadow[:, k % 4] = x[:, 0]
+            want = shadow.sum(1)
+        else:
+            want = shadow.sum(1) * (nodes is PUSHED) + x[:, 0] + shadow[:, 1:].sum(1) * (nodes is RING)
+            shadow = np.concatenate([shadow[:, 1:], x], 1)
+        np.testing.assert_allclose(run(feeds)["y"], want, rtol=1e-5, atol=1e-6)
+
+
+PARTS = [
+    node("Split", "packed", "a b", axis=0),
+    node("Mul", "a half", "a1"),
+    node("Add", "a1 x", "a2"),
+    node("Mul", "b half", "b1"),
+    node("Add", "b1 a2", "b2"),
+    node("Concat", "a2 b2", "result", axis=0),
+    node("Neg", "b2", "y"),
+]
+
+
+def test_parts_in_the_same_places_are_a_state():
+    made = frames(PARTS, {"x": [1, 3], "packed": [2, 3]}, "y result", {"half": np.float32(0.5)})
+    assert pairs(made) == {"packed": ["result"]}
+    assert "2 parts" in made.graph.states[0].why
+
+
+def test_a_frame_that_is_split_and_joined_is_data_where_nothing_else_is():
+    nodes = [*PARTS[:1], node("Neg", "a", "a2"), node("Add", "b a2", "b2"), node("Concat", "a2 b2", "result", axis=0)]
+    assert pairs(frames(nodes, {"packed": [2, 3]}, "result")) == {}
+
+
+def test_what_fits_twice_is_left_alone_and_said():
+    nodes = [node("Add", "hidden x", "p"), node("Mul", "hidden x", "q"), node("Neg", "x", "y")]
+    made = frames(nodes, {"x": [1, 3], "hidden": [1, 3]}, "y p q")
+    assert pairs(made) == {}
+    assert any("'hidden'" in note and "--state" in note for note in made.notes)
+    named = frames(nodes, {"x": [1, 3], "hidden": [1, 3]}, "y p q", states={"hidden": "q"})
+    assert pairs(named) == {"hidden": ["q"]}
+
+
+def test_a_state_by_its_name_takes_the_only_output_that_fits():
+    nodes = [node("Add", "hidden x", "new"), node("ReduceSum", "new axis", "y", keepdims=1)]
+    made = frames(nodes, {"x": [1, 3], "hidden": [1, 3]}, "y new", {"axis": A([1])})
+    assert pairs(made) == {"hidden": ["new"]}
+
+
+def test_a_denoiser_keeps_its_frame():
+    nodes = [node("MatMul", "x W", "m"), node("Sigmoid", "m", "g"), node("Mul", "x g", "y")]
+    nodes += [node("MatMul", "x W", "p"), node("Add", "p h0", "q"), node("Tanh", "q", "hn")]
+    made = frames(nodes, {"x": [1, 5], "h0": [1, 5]}, "y hn", {"W": random(5, 5)})
+    assert pairs(made) == {"h0": ["hn"]}
+
+
+def test_states_that_pass_through_are_tied_by_name():
+    nodes = [node("Identity", "h0", "hn"), node("Add", "x h0", "y")]
+    assert pairs(frames(nodes, {"x": [1, 3], "h0": [1, 3]}, "y hn")) == {"h0": ["hn"]}
+    assert pairs(frames(nodes, {"x": [1, 3], "h0": [1, 3]}, "y hn", states="keep")) == {}
+
+
+def test_half_precision_states_are_float32_inside():
+    weights = {name: array.astype(np.float16) for name, array in W.items()}
+    half, state = 10, (10, [1, "batch", H])
+    proto = model([lstm("X W R B - h0 c0")], {"X": (half, X), "h0": state, "c0": state}, "Y H C", weights)
+    graph = lowered(proto).graph
+    assert [(s.input, s.tensor.dtype) for s in graph.states] == [(1, "F32"), (2, "F32")]
+    assert [p.tensor.dtype for p in graph.outputs] == ["F16"] * 3
+    assert [p.state for p in graph.outputs] == [None, 0, 1]
+    x = random(6, 2, 3).astype(np.float16)
+    first = random(1, 2, H, seed=4).astype(np.float16)
+    same_in_chunks(proto, X=x, h0=first, c0=first)
+
+
+def test_a_state_that_is_read_elsewhere_too_is_tied_where_an_output_shows_it():
+    nodes = [node("Add", "h0 h0", "twice"), lstm("X W R B - h0 c0")]
+    made = lowered(model(nodes, {"X": [1, 1, 3], "h0": [1, 1, H], "c0": [1, 1, H]}, "Y H C twice", W))
+    assert pairs(made) == {"h0": ["H"], "c0": ["C"]}
+    sequence = model(nodes, {"X": X, "h0": [1, "batch", H], "c0": [1, "batch", H]}, "Y H C twice", W)
+    assert pairs(lowered(sequence)) == {"c0": ["C"]}  # within a call of many steps `twice` would not follow

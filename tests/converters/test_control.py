@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""If: folded, or two blocks; sizes as data; what is assumed where only one branch can be right."""
+
+import numpy as np
+import onnx
+import pytest
+from build import FLOAT, INT64, kinds, lowered, model, node, random, reference
+from interpret import Run
+from onnx import TensorProto, helper, numpy_helper
+from tinyrnn.converters import ConversionError, convert_bytes, references
+from tinyrnn.converters.ir import dump
+
+import tinyrnn
+
+BOOL = TensorProto.BOOL
+A = np.array
+
+
+def body(nodes, outputs, constants=None):
+    """Return a graph without inputs, for an attribute."""
+    return helper.make_graph(
+        nodes,
+        "body",
+        [],
+        [helper.make_value_info(name, onnx.TypeProto()) for name in outputs.split()],
+        [numpy_helper.from_array(np.asarray(a), name) for name, a in (constants or {}).items()],
+    )
+
+
+def choice(inputs, outputs, then, other, name="choice"):
+    """Return an If node; then and other are bodies."""
+    return node("If", inputs, outputs, name=name, then_branch=then, else_branch=other)
+
+
+def two_ways():
+    """Tanh, or minus (r + 2), of r = relu(x); then exp."""
+    then = body([node("Tanh", "r", "a")], "a")
+    other = body([node("Add", "r k", "b"), node("Neg", "b", "d")], "d", {"k": np.float32(2)})
+    return [node("Relu", "x", "r"), choice("c", "y", then, other), node("Exp", "y", "z")]
+
+
+@pytest.mark.parametrize("flag", [True, False])
+def test_a_condition_in_the_data_becomes_two_blocks(flag):
+    proto = model(two_ways(), {"x": ["n", 3], "c": (BOOL, [])}, "z")
+    graph = lowered(proto).graph
+    assert kinds(graph) == "elementwise branch elementwise"
+    assert "then:" in dump(graph)
+    x = random(4, 3)
+    want = reference(proto, x=x, c=A(flag))["z"]
+    np.testing.assert_allclose(Run(graph)({"x": x, "c": A(flag)})["z"], want, rtol=1e-6)
+    np.testing.assert_allclose(references.run(proto, {"x": x, "c": A(flag)})["z"], want, rtol=1e-6)
+    got = tinyrnn.load(convert_bytes(proto)[0]).run({"x": x, "c": A(flag)})
+    np.testing.assert_allclose(got["z"], want, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("flag", "nodes"), [(True, 1), (False, 1)])
+def test_a_bound_condition_leaves_one_branch(flag, nodes):
+    proto = model(two_ways(), {"x": ["n", 3], "c": (BOOL, [])}, "z")
+    graph = lowered(proto, bind={"c": flag}).graph
+    assert len(graph.nodes) == nodes
+    np.testing.assert_allclose(
+        Run(graph)({"x": random(2, 3)})["z"], reference(proto, x=random(2, 3), c=A(flag))["z"], rtol=1e-6
+    )
+
+
+def test_branches_inside_branches():
+    inner = choice("b", "i", body([node("Abs", "x", "p")], "p"), body([node("Identity", "x", "p")], "p"), "inner")
+    then = body([inner, node("Neg", "i", "q")], "q")
+    proto = model(
+        [choice("a", "y", then, body([node("Identity", "x", "q")], "q"), "outer")],
+        {"x": ["n"], "a": (BOOL, []), "b": (BOOL, [1])},
+        "y",
+    )
+    graph = lowered(proto).graph
+    engine, x = tinyrnn.load(convert_bytes(proto)[0]), random(5)
+    for a in (True, False):
+        for b in (True, False):
+            feeds = {"x": x, "a": A(a), "b": A([b])}
+            want = -(np.abs(x) if b else x) if a else x
+            np.testing.assert_array_equal(Run(graph)(feeds)["y"], want)
+            np.testing.assert_array_equal(engine.run(feeds)["y"], want)
+
+
+def test_a_recurrence_in_a_branch_is_not_streamable():
+    weights = {"W": random(1, 4, 3), "R": random(1, 4, 4)}
+    then = body([node("RNN", "x W R", "p", name="cell", hidden_size=4)], "p")
+    other = body([node("RNN", "x W R", "p", name="second", hidden_size=4, activations=["Relu"])], "p")
+    graph = lowered(model([choice("c", "y", then, other)], {"x": ["t", "b", 3], "c": (BOOL, [])}, "y", weights)).graph
+    assert not graph.streamable
+    assert "'choice'" in graph.reason
+    assert graph.states == []
+
+
+@pytest.mark.parametrize(
+    ("then", "other", "message"),
+    [
+        (body([node("Relu", "x", "p")], "p"), body([node("Concat", "x x", "p", axis=1)], "p"), "shapes"),
+        (body([node("Relu", "x", "p")], "p"), body([node("Cast", "x", "p", to=INT64)], "p"), "types F32 and I64"),
+        (body([node("Relu", "x", "p")], "p"), body([node("Boom", "x", "p")], "p"), "Boom node"),
+        (body([node("Relu", "x", "p")], "p"), body([node("Relu", "x", "p")], "p p"), "2 outputs"),
+    ],
+)
+def test_branches_that_differ_are_refused_by_name(then, other, message):
+    with pytest.raises(ConversionError, match=message):
+        lowered(model([choice("c", "y", then, other)], {"x": ["n", 3], "c": (BOOL, [])}, "y"))
+
+
+def test_a_branch_that_drops_an_axis_is_taken_to_mean_it():
+    """Exporters write `if the axis has length 1, squeeze it`, and go on as if it had."""
+    nodes = [
+        node("Slice", "x zero end one two", "part"),
+        node("Shape", "part", "s"),
+        node("Gather", "s one", "n"),
+        node("Equal", "n one", "is1"),
+        choice("is1", "y", body([node("Squeeze", "part one", "p")], "p"), body([node("Identity", "part", "p")], "p")),
+        node("MatMul", "y w", "z"),
+    ]
+    constants = {"zero": A([0]), "end": A([1 << 40]), "one": A([1]), "two": A([4]), "w": random(3, 2)}
+    proto = model(nodes, {"x": ["batch", "width", 3]}, "z", constants)
+    data, report = convert_bytes(proto)
+    assert any("'choice'" in note and "= 1 only" in note for note in report.notes)
+    engine, x = tinyrnn.load(data), random(2, 4, 3)
+    np.testing.assert_allclose(engine.run({"x": x})["z"], x[:, 0] @ constants["w"], rtol=1e-5)
+    with pytest.raises(tinyrnn.ShapeError, match="choice"):
+        engine.run({"x": random(2, 5, 3)})
+
+
+def test_a_decided_comparison_of_dimensions_folds():
+    nodes = [
+        node("Shape", "x", "s"),
+        node("Gather", "s two", "n"),
+        node("Equal", "n three", "c"),
+        choice("c", "y", body([node("Neg", "x", "p")], "p"), body([node("Boom", "x", "p")], "p")),
+    ]
+    assert kinds(lowered(model(nodes, {"x": ["a", "b", 3]}, "y", {"two": A(2), "three": A(3)})).graph) == "elementwise"
+
+
+def test_sizes_are_data():
+    nodes = [
+        node("ReduceSum", "x axis", "sum", keepdims=0),
+        node("Shape", "x", "s"),
+        node("Gather", "s zero", "n"),
+        node("Sub", "n one", "m"),
+        node("Cast", "m", "f", to=FLOAT),
+        node("Div", "sum f", "y"),
+        node("Range", "start n step", "r"),
+    ]
+    constants = {"axis": A([0]), "zero": A(0), "one": A(1), "start": A(0), "step": A(2)}
+    proto = model(nodes, {"x": ["rows", 3]}, "y r", constants)
+    graph = lowered(proto).graph
+    assert "shape" in kinds(graph)
+    for rows in (2, 5):
+        x = random(rows, 3)
+        want = reference(proto, x=x)
+        got = tinyrnn.load(convert_bytes(proto)[0]).run({"x": x})
+        for found in (Run(graph)({"x": x}), got):
+            np.testing.assert_allclose(found["y"], want["y"], rtol=1e-5)
+            np.testing.assert_array_equal(found["r"], want["r"])
+
+
+def test_the_number_of_steps_as_data_is_not_streamable():
+    nodes = [
+        node("RNN", "x W R", "h", name="cell", hidden_size=4),
+        node("Shape", "x", "s"),
+        node("Gather", "s zero", "n", name="steps"),
+        node("Cast", "n", "f", to=FLOAT),
+        node("Div", "h f", "y", name="share"),
+    ]
+    constants = {"W": random(1, 4, 3), "R": random(1, 4, 4), "zero": A(0)}
+    graph = lowered(model(nodes, {"x": ["t", "b", 3]}, "y", constants)).graph
+    assert not graph.streamable
+    assert "number of steps" in graph.reason
+
+
+def test_twenty_branches_inside_one_another_fold():
+    inner = body([node("Neg", "x", "p")], "p")
+    for _ in range(20):
+        inner = body([choice("c", "p", inner, body([node("Boom", "x", "p")], "p"))], "p")
+    proto = model([choice("c", "y", inner, body([node("Boom", "x", "p")], "p"))], {"x": ["n"]}, "y", {"c": A(True)})
+    assert kinds(lowered(proto).graph) == "elementwise"
