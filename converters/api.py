@@ -26,6 +26,7 @@ def convert(
     bind: Mapping[str, Any] | None = None,
     shapes: Mapping[str, Any] | None = None,
     states: str | Mapping[str, str] = "auto",
+    time_axis: Mapping[str, int] | None = None,
 ) -> Report:
     """Convert an ONNX model to a .trnn file.
 
@@ -37,6 +38,8 @@ def convert(
     shapes : for an input's name, its dims: an int or a symbol's name for each axis.
     states : "auto" finds state that goes through inputs and outputs; "keep" leaves these as they are; a mapping
         {input: output} says which belong together, and nothing else is tied.
+    time_axis : for an input's name, the axis that runs over the steps, where tracing it back from the recurrences
+        finds none, or another.
 
     Returns
     -------
@@ -49,7 +52,7 @@ def convert(
     ModelFormatError
         The model is damaged or contradicts itself.
     """
-    data, report = convert_bytes(source, bind=bind, shapes=shapes, states=states)
+    data, report = convert_bytes(source, bind=bind, shapes=shapes, states=states, time_axis=time_axis)
     write_file(data, target)
     return report
 
@@ -60,17 +63,19 @@ def convert_bytes(
     bind: Mapping[str, Any] | None = None,
     shapes: Mapping[str, Any] | None = None,
     states: str | Mapping[str, str] = "auto",
+    time_axis: Mapping[str, int] | None = None,
 ) -> tuple[bytes, Report]:
     """The same, with the file's bytes as the result."""
     registry.load_all()
     with _without_collector():
         model = onnx_frontend.load(source, registry.supported)
-        lowered = lower_model(model, bind or {}, shapes or {}, states)
+        lowered = lower_model(model, bind or {}, shapes or {}, states, time_axis=time_axis)
     report = make_report(model, lowered)
     recipe = {
         "bind": dict(bind or {}),
         "shapes": dict(shapes or {}),
         "states": states if isinstance(states, str) else dict(states),
+        "time_axis": dict(time_axis or {}),
     }
     about = report.to_dict()
     for key in ("bytes_out", "fused", "copies"):  # not known yet; long

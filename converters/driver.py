@@ -42,20 +42,22 @@ def lower_model(
     shapes: Mapping[str, Any],
     states: str | Mapping[str, str],
     check: Callable[[Graph], None] | None = None,
+    time_axis: Mapping[str, int] | None = None,
 ) -> Lowered:
     """Lower a model. `check` is called on the graph after each pass (tests give the verifier)."""
     registry.load_all()
-    _check_names(model, bind, shapes)
+    time_axis = time_axis or {}
+    _check_names(model, bind=bind, shapes=shapes, time_axis=time_axis)
     bound = {v.name: _bound(v, bind[v.name]) for v in model.inputs if v.name in bind}
     sizes = Sizes()
     inputs = [
         _named(v, shapes.get(v.name), sizes, len(model.nodes) <= LARGE) for v in model.inputs if v.name not in bind
     ]
     context = _settle(model, sizes, inputs, bound)
-    if _choose_axes(context):
+    if _choose_axes(context, time_axis):
         context = _settle(model, sizes, inputs, bound)
     result = _finish(context, states, check)
-    if _is_frame(result.graph, context):
+    if not time_axis and _is_frame(result.graph, context):
         sizes.values[str(sizes.time)] = 1
         sizes.why[str(sizes.time)] = "declared as one step beside tied state"
         sizes.time = None
@@ -65,9 +67,9 @@ def lower_model(
     return result
 
 
-def _check_names(model: OnnxModel, bind: Mapping[str, Any], shapes: Mapping[str, Any]) -> None:
+def _check_names(model: OnnxModel, **options: Mapping[str, Any]) -> None:
     names = [v.name for v in model.inputs]
-    for what, given in (("bind", bind), ("shapes", shapes)):
+    for what, given in options.items():
         unknown = [n for n in given if n not in names]
         if unknown:
             raise ConversionError([f"{what}: the graph has no input {unknown[0]!r}; it has {names}"])
@@ -152,19 +154,41 @@ def _give_up(sizes: Sizes) -> bool:
     return bool(left)
 
 
-def _choose_axes(context: Context) -> bool:
+def _named_time(context: Context, time_axis: Mapping[str, int]) -> str | None:
+    """The dimension that the caller says is time."""
+    found: dict[str, str] = {}
+    for port in context.graph.inputs:
+        if port.name not in time_axis:
+            continue
+        axis, dims = time_axis[port.name], port.tensor.dims
+        if not -len(dims) <= axis < len(dims):
+            raise ConversionError([f"time_axis: input {port.name!r} has {len(dims)} axes, so no axis {axis}"])
+        name = dm.symbol_name(dims[axis])
+        if name is None:
+            known = [f"{n}: {why}" for n, why in context.sizes.why.items() if n.startswith(f"{port.name}[{axis}]")]
+            raise ConversionError(
+                [f"time_axis: axis {axis} of input {port.name!r} can only be {dims[axis]} ({'; '.join(known)})"]
+            )
+        found[name] = port.name
+    if len(found) > 1:
+        raise ConversionError([f"time_axis: the inputs {list(found.values())} do not have the same number of steps"])
+    return next(iter(found), None)
+
+
+def _choose_axes(context: Context, time_axis: Mapping[str, int]) -> bool:
     """Settle which symbols are time and batch; the other tried ones go back to their declared values.
 
     False when that changes nothing, so that the graph need not be walked again.
     """
     sizes = context.sizes
     before = dict(sizes.values)
-    time = _first_symbol([r.steps for r in context.recurrences], sizes)
+    named = _named_time(context, time_axis)
+    time = named or _first_symbol([r.steps for r in context.recurrences], sizes)
     batch = _first_symbol([r.rows for r in context.recurrences], sizes, exclude=time)
     declared = [(p, [dm.symbol_name(d) for d in p.tensor.dims]) for p in context.graph.inputs]
     if not context.recurrences:
         names = [n for _, dims in declared for n in dims if n and n not in sizes.hints]
-        time = next((n for n in names if _TIME_NAME.match(n)), None)
+        time = named or next((n for n in names if _TIME_NAME.match(n)), None)
         first = [dims[0] for _, dims in declared if len(dims) > 1 and dims[0] and dims[0] not in sizes.hints]
         batch = next((n for n in [*filter(_BATCH_NAME.match, names), *first] if n != time), None)
     for name in sizes.hints:

@@ -39,11 +39,11 @@ def model(nodes, inputs, outputs, constants=None, opset=17, functions=(), domain
     return helper.make_model(graph, opset_imports=opsets, functions=list(functions), ir_version=8)
 
 
-def lowered(proto, bind=None, shapes=None, states="auto"):
+def lowered(proto, bind=None, shapes=None, states="auto", time_axis=None):
     """Return the lowered model; the verifier runs after each pass."""
     registry.load_all()
     loaded = onnx_frontend.load(proto, registry.supported)
-    return lower_model(loaded, bind or {}, shapes or {}, states, check=verify)
+    return lower_model(loaded, bind or {}, shapes or {}, states, check=verify, time_axis=time_axis)
 
 
 def kinds(graph):

@@ -273,6 +273,34 @@ def test_gather_by_token_keeps_the_time_axis():
     np.testing.assert_array_equal(whole["Y"], joined["Y"])
 
 
+@pytest.mark.parametrize(("dims", "axis"), [(["a", "b", 3], 1), ([4, 7, 3], -2), (["time", "b", 3], 1)])
+def test_the_time_axis_can_be_named(dims, axis):
+    proto = model([node("Tanh", "x", "y")], {"x": dims}, "y")
+    graph = lowered(proto, time_axis={"x": axis}).graph
+    assert (graph.inputs[0].time_axis, graph.outputs[0].time_axis, graph.streamable) == (1, 1, True)
+    assert lowered(proto).graph.inputs[0].time_axis == (0 if dims[0] == "time" else -1)
+
+
+def test_a_time_axis_that_cannot_be_is_refused():
+    proto = model([node("Tanh", "x", "y"), node("MatMul", "y w", "z")], {"x": ["n", 3]}, "z", {"w": random(3, 2)})
+    with pytest.raises(ConversionError, match="axis 1 of input 'x' can only be 3"):
+        lowered(proto, time_axis={"x": 1})
+    with pytest.raises(ConversionError, match="no axis 2"):
+        lowered(proto, time_axis={"x": 2})
+    with pytest.raises(ConversionError, match="no input 'y'"):
+        lowered(proto, time_axis={"y": 0})
+    two = model([node("Neg", "a", "p"), node("Neg", "b", "q")], {"a": ["n"], "b": ["m"]}, "p q")
+    with pytest.raises(ConversionError, match="number of steps"):
+        lowered(two, time_axis={"a": 0, "b": 0})
+
+
+def test_time_that_is_named_beats_what_is_traced():
+    """A recurrence over the frequencies of each frame."""
+    proto = model([lstm()], {"X": ["bins", "frames", 3]}, "Y", W)
+    graph = lowered(proto, time_axis={"X": 1}).graph
+    assert (graph.symbol_of("TIME"), graph.streamable, graph.states) == ("frames", True, [])
+
+
 # ---- a frame at a time: states that no recurrent operator shows ------------------------------------------------------
 
 

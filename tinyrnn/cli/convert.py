@@ -34,6 +34,14 @@ def add(commands: Any) -> None:
         metavar="NAME=DIM,DIM,...",
         help="the shape of an input: a number or a symbol's name for each axis, as x=batch,time,40",
     )
+    sub.add_argument(
+        "--time-axis",
+        action="append",
+        default=[],
+        type=axis,
+        metavar="NAME=AXIS",
+        help="the axis of an input that runs over the steps, where it is not found, or another one is",
+    )
     states = sub.add_mutually_exclusive_group()
     states.add_argument(
         "--state",
@@ -54,6 +62,15 @@ def pair(argument: str) -> tuple[str, str]:
     if not sign or not name or not value:
         raise argparse.ArgumentTypeError(f"expected NAME=VALUE, found {argument!r}")
     return name, value
+
+
+def axis(argument: str) -> tuple[str, int]:
+    """Parse NAME=AXIS with an integer."""
+    name, value = pair(argument)
+    try:
+        return name, int(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected an axis, found {value!r}") from None
 
 
 def binding(argument: str) -> tuple[str, Any]:
@@ -85,7 +102,12 @@ def command(options: argparse.Namespace) -> int:
     states = "keep" if options.no_state else dict(options.state) if options.state else "auto"
     with working(f"converting {options.source}"):
         report = convert(
-            options.source, options.target, bind=dict(options.bind), shapes=dict(options.shape), states=states
+            options.source,
+            options.target,
+            bind=dict(options.bind),
+            shapes=dict(options.shape),
+            states=states,
+            time_axis=dict(options.time_axis),
         )
     print(json.dumps(report.to_dict(), indent=2) if options.json else report)
     return 0
