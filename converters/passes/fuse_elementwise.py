@@ -15,6 +15,13 @@ from ..ir import Graph, Node, Tensor
 from .uses import Uses
 
 MAX_SOURCES = 64
+#: Functions that give 0 or 1, which a bool holds as it is.
+LOGICAL = frozenset(
+    [
+        *("F_TO_BOOL", "I_TO_BOOL", "EQUAL", "LESS", "LESS_EQUAL", "IS_NAN", "IS_INF"),
+        *("I_AND", "I_OR", "I_XOR", "I_NOT", "I_EQUAL", "I_LESS", "I_LESS_EQUAL"),
+    ]
+)
 
 
 def fuse_elementwise(graph: Graph) -> list[str]:
@@ -56,8 +63,9 @@ def _alone(source: Tensor, node: Node, uses: Uses) -> bool:
 
 def _exact(node: Node, target: Tensor) -> bool:
     """Storing the result does not change it, so that it need not be stored."""
-    to = fmt.FUNCTIONS[node.attributes["program"][-1][0]].to
-    return target.storage == "ARENA" and target.dtype == ("F32" if to == "f" else "I64")
+    last = node.attributes["program"][-1][0]
+    kept = {"F32"} if fmt.FUNCTIONS[last].to == "f" else {"I64", "BOOL"} if last in LOGICAL else {"I64"}
+    return target.storage == "ARENA" and target.dtype in kept
 
 
 def _merge(maker: Node, node: Node, source: Tensor) -> bool:

@@ -135,6 +135,55 @@ def test_dense_results_with_another_reader_are_left_alone():
     assert fuse_dense(graph) == []
 
 
+CONVOLUTIONS = [
+    ([node("Conv", "x w b", "a"), node("Relu", "a", "y")], "RELU"),
+    ([node("Conv", "x w", "a"), node("Add", "a c", "d"), node("Sigmoid", "d", "y")], "SIGMOID"),
+    ([node("Conv", "x w b", "a"), node("BatchNormalization", "a g h m v", "n"), node("Tanh", "n", "y")], "TANH"),
+    ([node("Conv", "x w2", "a", group=2), node("BatchNormalization", "a g h m v", "y")], "IDENTITY"),
+]
+
+
+@pytest.mark.parametrize(("nodes", "function"), CONVOLUTIONS)
+def test_bias_activation_and_constant_statistics_go_into_conv(nodes, function):
+    constants = {"w": random(6, 4, 3), "w2": random(6, 2, 3), "b": random(6, seed=1), "c": random(6, 1, seed=2)}
+    constants |= {
+        "g": random(6, seed=3),
+        "h": random(6, seed=4),
+        "m": random(6, seed=5),
+        "v": np.abs(random(6, seed=6)),
+    }
+    proto = model(nodes, {"x": [2, 4, 9]}, "y", constants)
+    graph = lowered(proto).graph
+    assert kinds(graph) == "conv"
+    assert graph.nodes[0].attributes["function"] == function
+    x = random(2, 4, 9, seed=7)
+    np.testing.assert_allclose(Run(graph)({"x": x})["y"], reference(proto, x=x)["y"], 1e-5, 1e-5)
+
+
+def test_a_factor_goes_into_dense_but_not_into_weights_that_others_share():
+    constants = {"w": random(4, 6), "b": random(6, seed=1), "c": random(6, seed=2)}
+    nodes = [node("Gemm", "x w b", "a"), node("Mul", "a c", "m"), node("Relu", "m", "y")]
+    proto = model(nodes, {"x": ["n", 4]}, "y", constants)
+    graph = lowered(proto).graph
+    assert kinds(graph) == "dense"
+    x = random(3, 4)
+    np.testing.assert_allclose(Run(graph)({"x": x})["y"], reference(proto, x=x)["y"], 1e-5, 1e-5)
+    shared = model([*nodes, node("Gemm", "x w b", "z")], {"x": ["n", 4]}, "y z", constants)
+    assert kinds(lowered(shared).graph) == "dense elementwise dense"
+    rows = model([node("Gemm", "x w b", "a"), node("Mul", "a r", "y")], {"x": [3, 4]}, "y", constants | {"r": x[:, :1]})
+    assert kinds(lowered(rows).graph) == "dense elementwise"
+
+
+def test_comparisons_and_logic_become_one_program():
+    nodes = [node("Less", "x k", "a"), node("Equal", "x z", "b"), node("Or", "a b", "c"), node("Not", "c", "d")]
+    nodes.append(node("Where", "d x z", "y"))
+    proto = model(nodes, {"x": ["n"]}, "y", {"k": np.float32(0.1), "z": np.float32(0.5)})
+    graph = lowered(proto).graph
+    assert kinds(graph) == "elementwise"
+    x = random(9)
+    np.testing.assert_array_equal(Run(graph)({"x": x})["y"], reference(proto, x=x)["y"])
+
+
 def test_copies_end_where_the_producer_writes():
     x, a, y = tensor([2, 3], "INPUT", "x"), tensor([2, 3]), tensor([3, 2], "OUTPUT", "y")
     copy = Node("copy", [view(a, [3, 2], 0, [1, 3])], [y], {}, "transpose")
