@@ -451,6 +451,22 @@ def _check_defined(nodes: list[OnnxNode], given: set[str], outputs: Iterable[str
             raise ModelFormatError(f"output {name!r} is defined by no node, input or initializer")
 
 
+def with_outputs(source: Any, names: list[str]) -> tuple[bytes, list[str]]:
+    """The model with these values as its outputs, as far as its own graph defines them; and their names."""
+    if isinstance(source, onnx.ModelProto):
+        proto = onnx.ModelProto()
+        proto.CopyFrom(source)
+    elif isinstance(source, (bytes, bytearray, memoryview)):
+        proto = _parse(bytes(source))
+    else:
+        proto = onnx.load(source)  # with its external data, which load() has checked
+    there = {name for node in proto.graph.node for name in node.output}
+    shown = [name for name in names if name in there]
+    del proto.graph.output[:]
+    proto.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in shown)
+    return proto.SerializeToString(), shown
+
+
 def evaluate(node: OnnxNode, arrays: list[np.ndarray | None]) -> list[np.ndarray]:
     """What ONNX's own reference makes of a node whose inputs are known: for the operators that tinyrnn only folds."""
     from onnx import helper

@@ -127,7 +127,29 @@ def test_verify_finds_a_difference(source, tmp_path, capsys):
     assert main(["convert", str(other), str(out)]) == 0
     capsys.readouterr()
     assert main(["verify", source, str(out)]) == 1
-    assert "is above" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "is above" in error
+    assert "no single node departs" in error  # the conversion of this source is right: the file is another's
+
+
+@pytest.mark.parametrize("reference", ["float64", "onnxruntime"])
+def test_verify_names_the_first_node_that_departs(reference, source, tmp_path, capsys, monkeypatch):
+    from dataclasses import replace
+
+    from tinyrnn.converters import registry
+
+    if reference == "onnxruntime":
+        pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    registry.load_all()
+    right = registry.LOWERINGS["", "Squeeze"]
+    wrong = [
+        replace(row, function=lambda ctx, *rest, f=row.function: ctx.elementwise("NEG", f(ctx, *rest))) for row in right
+    ]
+    monkeypatch.setitem(registry.LOWERINGS, ("", "Squeeze"), wrong)
+    out = tmp_path / "out.trnn"
+    assert main(["convert", source, str(out)]) == 0
+    assert main(["verify", source, str(out), "--reference", reference]) == 1
+    assert "the first node that departs is Squeeze node" in capsys.readouterr().err
 
 
 def test_nonsense_is_one_line(source, target, tmp_path, capsys):

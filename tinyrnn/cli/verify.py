@@ -76,8 +76,10 @@ def command(options: argparse.Namespace) -> int:
     print(json.dumps(about, indent=2)) if options.json else show(about)
     worst = max(results, key=lambda row: float(row["relative"]), default=None)
     if worst is not None and not worst["relative"] <= options.tolerance:
+        where = located(model, reference, {**inputs, **reference.cast(bound)}, options.tolerance)
         raise TinyRNNError(
-            f"output '{worst['name']}': error {worst['relative']:.3g} is above {options.tolerance:g} (--tolerance)"
+            f"output '{worst['name']}': error {worst['relative']:.3g} is above {options.tolerance:g} (--tolerance); "
+            f"{where}"
         )
     if about["stream"] is False:
         raise TinyRNNError("the stream gives other bytes than the whole sequence: this is a bug of tinyrnn")
@@ -145,13 +147,46 @@ class Reference:
         results: dict[str, np.ndarray] = references.run(self.source, inputs)
         return results
 
+    def everything(self, inputs: dict[str, np.ndarray]) -> Any:
+        """Return a function that runs a model with more outputs in onnxruntime, its optimizations off."""
+
+        def run(data: bytes, names: list[str]) -> dict[str, np.ndarray]:
+            import onnxruntime
+
+            options = onnxruntime.SessionOptions()
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+            session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+            return dict(zip(names, session.run(names, inputs), strict=True))
+
+        return run
+
+
+def located(model: Model, reference: Reference, inputs: dict[str, np.ndarray], tolerance: float) -> str:
+    """Say which ONNX node is the first whose output departs."""
+    try:
+        from tinyrnn.converters.departure import first_departure
+
+        shown = None if reference.session is None else reference.everything(inputs)
+        found = first_departure(reference.source, inputs, tolerance, recipe(model), shown)
+    except Exception as error:  # this only explains a failure: it must not hide it
+        return f"the node could not be found ({type(error).__name__}: {error})"
+    if found is None:
+        return "no single node departs: the file is not what converting this model gives, or errors add up"
+    return f"the first node that departs is {found[0]}, by {found[1]:.3g}"
+
+
+def recipe(model: Model) -> dict[str, Any]:
+    """Return the options of the conversion, as the file's own notes have them."""
+    try:
+        found = json.loads(model.metadata.get("recipe", "{}"))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
 
 def bound_by_recipe(model: Model) -> dict[str, Any]:
-    """Return the inputs that the conversion fixed, as the file's own notes have them."""
-    try:
-        bound = json.loads(model.metadata.get("recipe", "{}")).get("bind", {})
-    except (ValueError, AttributeError):
-        return {}
+    """Return the inputs that the conversion fixed."""
+    bound = recipe(model).get("bind", {})
     return bound if isinstance(bound, dict) else {}
 
 
@@ -274,5 +309,6 @@ def plot(path: str, results: list[dict[str, Any]]) -> None:
             axes.semilogy(np.maximum(row["max_by_step"], 1e-12), label=row["name"])
     axes.set(xlabel="step", ylabel="max |error|", title="Error against the reference")
     axes.grid(alpha=0.3)
-    axes.legend()
+    if axes.lines:
+        axes.legend()
     figure.savefig(path, dpi=120)
