@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from interpret import Run
-from tinyrnn.converters import onnx_frontend, registry
+from tinyrnn.converters import onnx_frontend, references, registry
 from tinyrnn.converters.driver import lower_model
 from tinyrnn.converters.ir import verify
 
 FLOAT, INT64, INT32 = TensorProto.FLOAT, TensorProto.INT64, TensorProto.INT32
 f32 = np.float32
+HAVE_ORT = importlib.util.find_spec("onnxruntime") is not None
 
 
 def node(op, inputs, outputs, name="", domain="", **attributes):
@@ -62,6 +65,26 @@ def reference(proto, **feeds):
 
     evaluator = ReferenceEvaluator(proto)
     return dict(zip(evaluator.output_names, evaluator.run(None, feeds)))
+
+
+def by_onnxruntime(proto, feeds):
+    """Return the outputs of onnxruntime."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    session = ort.InferenceSession(proto.SerializeToString(), options, ["CPUExecutionProvider"])
+    return dict(zip([o.name for o in session.get_outputs()], session.run(None, feeds)))
+
+
+def agree(proto, tolerance=1e-5, ort=True, **feeds):
+    """Compare the interpreter with the references, and with onnxruntime where it is installed and right."""
+    got = run(proto, **feeds)
+    wants = [references.run(proto, feeds)] + ([by_onnxruntime(proto, feeds)] if HAVE_ORT and ort else [])
+    for want in wants:
+        for name, w in want.items():
+            assert got[name].shape == w.shape, name
+            np.testing.assert_allclose(got[name].astype(np.float64), w, tolerance, tolerance, err_msg=name)
 
 
 def random(*shape, seed=0, scale=1.0):
