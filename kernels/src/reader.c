@@ -512,6 +512,32 @@ static trn_status check_interface(reader *r, uint8_t *owners) {
     return TRN_OK;
 }
 
+// Takes the length of a string off what is left; 0 when that is not enough.
+static int spend(const trn_file *f, uint32_t offset, uint64_t *left) {
+    uint64_t length = strlen(trn_string(f, offset));
+    if (length > *left) return 0;
+    *left -= length;
+    return 1;
+}
+
+// A caller may copy every name. Few files have a name twice; one where thousands of records share a long one would make
+// gigabytes of it.
+static trn_status check_names(reader *r) {
+    const trn_file *f = r->file;
+    uint64_t left = 16 * f->strings_count;
+    int fits = 1;
+    for (uint64_t i = 0; i < f->inputs_count && fits; i++) fits = spend(f, f->tensors[f->inputs[i].tensor].name, &left);
+    for (uint64_t i = 0; i < f->outputs_count && fits; i++)
+        fits = spend(f, f->tensors[f->outputs[i].tensor].name, &left);
+    for (uint64_t i = 0; i < f->states_count && fits; i++) fits = spend(f, f->tensors[f->states[i].tensor].name, &left);
+    for (uint64_t i = 0; i < f->symbols_count && fits; i++) fits = spend(f, f->symbols[i].name, &left);
+    for (uint64_t i = 0; i < f->metadata_count && fits; i++)
+        fits = spend(f, f->metadata[i].key, &left) && spend(f, f->metadata[i].value, &left);
+    enter(r, trn_section_strings, 0);
+    REQUIRE(r, fits, "", "names and metadata together are longer than 16 times the section");
+    return TRN_OK;
+}
+
 static trn_status read_file(reader *r, const uint8_t *data, size_t size, uint32_t flags) {
     TRY(check_preamble(r, data, size));
     TRY(copy_structure(r, data, size, flags));
@@ -525,7 +551,7 @@ static trn_status read_file(reader *r, const uint8_t *data, size_t size, uint32_
     if (!owners) return trn_fail(r->error, TRN_OUT_OF_MEMORY, TRN_NOWHERE, "", "", "no memory to check the tensors");
     trn_status status = check_interface(r, owners);
     free(owners);
-    return status;
+    return status == TRN_OK ? check_names(r) : status;
 }
 
 trn_status trn_file_read(const void *data, size_t size, uint32_t flags, trn_file *file, trn_error *error) {

@@ -127,6 +127,24 @@ static void operands_that_are_shared(const char *name) {
     expect(use(&b, NULL, 1, NULL) == TRN_MALFORMED, name, "attributes");
 }
 
+// A hundred inputs with one long name: a million of them would be gigabytes for whoever lists them.
+static void names_that_are_shared(const char *name) {
+    builder b = start();
+    char shared[1000];
+    memset(shared, 'n', sizeof shared - 1);
+    shared[sizeof shared - 1] = 0;
+    uint32_t offset = text(&b, shared);
+    for (int i = 0; i < 100; i++) {
+        uint32_t x = ADD(&b, tensors, .name = offset, .storage = trn_storage_INPUT, .root = TRN_NONE, .view = TRN_NONE);
+        input(&b, x, -1, -1);
+    }
+    finish(&b);
+    trn_model *model = NULL;
+    expect(trn_model_open(b.file, b.file_size, 0, &model, NULL) == TRN_MALFORMED, name, "status");
+    trn_model_close(model);
+    discard(&b);
+}
+
 // An LSTM of 16 units whose peepholes are a view of 16 numbers.
 static void peepholes_that_are_broadcast(const char *name) {
     float zeros[16 * 64] = {0}, y[16];
@@ -285,17 +303,12 @@ int main(int argc, char **argv) {
         void (*run)(const char *name);
     } cases[] = {
 #define CASE(name) {#name, name}
-        CASE(one_symbol_for_time_and_batch),
-        CASE(output_that_shrinks_with_time),
-        CASE(states_whose_sizes_wrap),
-        CASE(modulo_of_the_smallest_number),
-        CASE(operands_that_are_shared),
-        CASE(peepholes_that_are_broadcast),
-        CASE(convolution_in_narrow_panels),
-        CASE(windows_without_end),
-        CASE(rows_that_run_backwards),
-        CASE(extremes_of_no_integers),
-        CASE(output_of_a_state_with_a_time_axis),
+        CASE(one_symbol_for_time_and_batch), CASE(output_that_shrinks_with_time),
+        CASE(states_whose_sizes_wrap),       CASE(modulo_of_the_smallest_number),
+        CASE(operands_that_are_shared),      CASE(names_that_are_shared),
+        CASE(peepholes_that_are_broadcast),  CASE(convolution_in_narrow_panels),
+        CASE(windows_without_end),           CASE(rows_that_run_backwards),
+        CASE(extremes_of_no_integers),       CASE(output_of_a_state_with_a_time_axis),
         CASE(results_that_overlap),
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)

@@ -4,8 +4,8 @@
 //     test_hostile [--seed N] [--count N] FILE.trnn...
 //
 // Build it with the address and undefined-behaviour sanitizers: they are what judges. Damage is done before opening
-// (truncation, flipped bits, foreign numbers, with and without a repaired checksum, random bytes) and, to the weights,
-// after opening, as when a file changes under its memory map.
+// (truncation, flipped bits, words in the wrong place, foreign numbers, with and without a repaired checksum, random
+// bytes) and, to the weights, after opening, as when a file changes under its memory map.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +50,11 @@ static void *port_memory(const trn_port_info *info, uint32_t rank, const int64_t
     for (size_t i = 0; i < bytes; i++) memory[i] = (unsigned char)random_u64();
     if (info->dtype == trn_dtype_F32 && below(8))
         for (size_t i = 0; i < bytes / 4; i++) ((float *)(void *)memory)[i] = (float)below(2000) / 1000 - 1;
-    if (info->dtype == trn_dtype_I32 || info->dtype == trn_dtype_I64) memset(memory, 0, bytes);
+    int small = below(2) != 0;  // mostly valid indices and lengths: 0, or numbers around it
+    for (size_t i = 0; info->dtype == trn_dtype_I64 && i < bytes / 8; i++)
+        ((int64_t *)(void *)memory)[i] = small ? (int64_t)below(6) - 2 : 0;
+    for (size_t i = 0; info->dtype == trn_dtype_I32 && i < bytes / 4; i++)
+        ((int32_t *)(void *)memory)[i] = small ? (int32_t)below(6) - 2 : 0;
     return memory;
 }
 
@@ -203,6 +207,8 @@ static void damage(unsigned char *bytes, size_t size, size_t structure, int way)
         size_t at = below(structure);
         if (way == 0) {
             bytes[at] ^= (unsigned char)(1u << below(8));
+        } else if (way == 1) {  // another record's word: an index that exists, an expression, an enumerator
+            memmove(bytes + at / 4 * 4, bytes + below(structure - 3) / 4 * 4, 4);
         } else {
             uint64_t number = foreign_number();
             size_t width = below(2) ? 8 : 4;
@@ -225,7 +231,7 @@ static void attack(const unsigned char *file, size_t size, unsigned count) {
         try_bytes(bytes, below(size));  // truncated
         damage(bytes, size, size, 0);   // a few bits
         try_bytes(bytes, size);
-        for (int way = 0; way < 2; way++) {  // bits or numbers of the structure, its checksum made right
+        for (int way = 0; way < 3; way++) {  // bits, words or numbers of the structure, its checksum made right
             memcpy(bytes, file, size);
             damage(bytes, size, structure, way);
             repair(bytes, size);
