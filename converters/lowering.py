@@ -220,7 +220,7 @@ class Context:
         if v.sym is not None:
             v = self._materialised(v)
         if v.const is not None:
-            v = self._stored(v)
+            v = self._stored(_with_rows(v) if rows else v)
         tensor = self._view(v)
         if rows and not tensor.has_rows():
             return self.operand(self.copied(v))
@@ -488,6 +488,15 @@ def show(*shapes: tuple[Size, ...]) -> str:
 
 #: Whoever compares static sizes means those that were declared.
 COMPARISONS = frozenset(["Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual"])
+
+
+def _with_rows(v: Value) -> Value:
+    """A constant whose last axis is stored, where it is short: that spares a copy at run time."""
+    assert v.const is not None
+    length = v.dims[-1] if v.dims else 1
+    if v.const.shape[-1:] != (1,) or not isinstance(length, int) or max(length, v.const.size) > 1 << 12:
+        return v
+    return replace(v, const=np.repeat(v.const, length, axis=-1))
 
 
 def _sizes_in(operands: list[Any]) -> list[Size]:

@@ -6,12 +6,17 @@
 
 The root of the source becomes a view of the root of the destination, and so does each of its views. It needs: a
 source that is all of its root, once; kernels that take the new strides; and a root that is the engine's own (ARENA).
+Several copies do together what one does where their sources are the slices of a root, and their places evenly spaced:
+
+    -, h, - = recurrent(x, ...)        h is [2, B, H], out is [B, 2H]
+    out[:, :H] = copy(h[0])                 ->      -, out(strides H, 2H, 1), - = recurrent(x, ...)
+    out[:, H:] = copy(h[1])
 """
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tinyrnn import format as fmt
@@ -36,25 +41,34 @@ def eliminate_copies(graph: Graph) -> list[str]:
     uses = Uses.of(graph)
     gone: set[int] = set()
     for node in reversed(graph.nodes):
-        if node.kind == "copy" and _eliminate(node, uses):
-            gone.add(id(node))
+        if node.kind == "copy" and id(node) not in gone:
+            gone |= {id(n) for n in _eliminate(node, uses)}
     done = [f"{n.name}: its source is written in place" for n in graph.nodes if id(n) in gone]
     graph.nodes = [n for n in graph.nodes if id(n) not in gone]
     return done
 
 
-def _eliminate(copy: Node, uses: Uses) -> bool:
+def _eliminate(copy: Node, uses: Uses) -> list[Node]:
+    """The copies that are no longer needed: this one and those of the other slices, or none."""
     source, target = copy.inputs[0], copy.outputs[0]
     assert source is not None
     assert target is not None
     if source.dims != target.dims:
-        return False  # it is there to fail in a run where they differ
+        return []  # it is there to fail in a run where they differ
     old = source.base
     if old.storage != "ARENA" or old.packing != "NONE" or old is target.base or id(old) in uses.pinned:
-        return False
-    place = _placed(source, target)
+        return []
+    place, copies = _placed(source, target), [copy]
     if place is None:
-        return False
+        copies = _slices(old, target.base, uses)
+        place = _placed_together(old, copies)
+    if place is None or not _relocated(old, place, copies, uses):
+        return []
+    return copies
+
+
+def _relocated(old: Tensor, place: Place, copies: list[Node], uses: Uses) -> bool:
+    """Let old and its views lie at `place`. False, and nothing changed, where a kernel cannot take that."""
     views = list(uses.views[id(old)].values())
     moved: list[tuple[Tensor, Size, tuple[Size, ...]]] = []
     for view in views:
@@ -66,21 +80,21 @@ def _eliminate(copy: Node, uses: Uses) -> bool:
     for view, offset, strides in moved:
         view.root, view.offset, view.strides = place.root, offset, strides
     old.storage, old.root, old.offset, old.strides = "VIEW", place.root, place.offset, place.strides
-    users = [n for n in uses.readers[id(old)] + uses.writers[id(old)] if n is not copy]
+    users = [n for n in uses.readers[id(old)] + uses.writers[id(old)] if n not in copies]
     if not all(_layouts_hold(n) for n in users):
         for t, storage, root, offset, strides in before:
             t.storage, t.root, t.offset, t.strides = storage, root, offset, strides
         return False
-    _join(uses, old, place.root, copy, moved)
+    _join(uses, old, place.root, copies, moved)
     return True
 
 
-def _join(uses: Uses, old: Tensor, root: Tensor, copy: Node, moved: list[Any]) -> None:
+def _join(uses: Uses, old: Tensor, root: Tensor, copies: list[Node], moved: list[Any]) -> None:
     """Book everything of old under the root that it now lies in."""
     key, new = id(old), id(root)
     uses.views[new].update({id(t): t for t, *_ in moved} | {id(old): old})
-    uses.readers[new] += [n for n in uses.readers.pop(key, []) if n is not copy]
-    uses.writers[new] = [n for n in uses.writers[new] if n is not copy] + uses.writers.pop(key, [])
+    uses.readers[new] += [n for n in uses.readers.pop(key, []) if n not in copies]
+    uses.writers[new] = [n for n in uses.writers[new] if n not in copies] + uses.writers.pop(key, [])
     uses.views.pop(key, None)
 
 
@@ -96,24 +110,78 @@ def _layouts_hold(node: Node) -> bool:
 
 def _placed(source: Tensor, target: Tensor) -> Place | None:
     """Where each axis of source's root lies in target's root, when source shows every element of its root once."""
-    old = source.base
-    if source.offset != 0:
-        return None
-    strides: list[Size | None] = [0 if d == 1 else None for d in old.dims]
-    contiguous = dm.contiguous(old.dims)
-    for length, step, to in zip(source.dims, source.step, target.step, strict=True):
-        if length == 1:
-            continue
-        covered = _axes_of(length, step, old.dims, contiguous)
+    strides = None if source.offset != 0 else _strides(source, target, source.base.dims)
+    return None if strides is None else Place(target.base, target.offset, strides)
+
+
+def _strides(source: Tensor, target: Tensor, dims: tuple[Size, ...]) -> tuple[Size, ...] | None:
+    """The strides in target's root of each axis of source's root, whose lengths are dims or, where not shown, 1."""
+    strides: list[Size | None] = [0 if d == 1 else None for d in dims]
+    contiguous = dm.contiguous(source.base.dims)
+    for length, step, to in _joined(source, target):
+        covered = _axes_of(length, step, dims, contiguous)
         if covered is None:
             return None
         for axis in covered:  # from the innermost out
             if strides[axis] is not None:
                 return None
             strides[axis] = to
-            to = to * old.dims[axis]
+            to = to * dims[axis]
     found = [s for s in strides if s is not None]
-    return Place(target.base, target.offset, tuple(found)) if len(found) == len(strides) else None
+    return tuple(found) if len(found) == len(strides) else None
+
+
+def _joined(source: Tensor, target: Tensor) -> list[tuple[Size, Size, Size]]:
+    """Length and both strides of each axis of a copy; axes that nest on both sides are one."""
+    axes: list[tuple[Size, Size, Size]] = []
+    for length, step, to in zip(source.dims, source.step, target.step, strict=True):
+        if length == 1:
+            continue
+        if axes and axes[-1][1:] == (step * length, to * length):
+            axes[-1] = (axes[-1][0] * length, step, to)
+        else:
+            axes.append((length, step, to))
+    return axes
+
+
+def _slices(old: Tensor, root: Tensor, uses: Uses) -> list[Node]:
+    """The copies from one root to another."""
+    found = []
+    for node in uses.readers[id(old)]:
+        target = node.outputs[0] if node.kind == "copy" else None
+        if target is not None and target.base is root:
+            found.append(node)
+    return found
+
+
+def _placed_together(old: Tensor, copies: list[Node]) -> Place | None:
+    """Where the axes of a root lie in another, when each copy moves one index of an axis, and all are moved."""
+    parts = {n.inputs[0].offset: (n.inputs[0], n.outputs[0]) for n in copies if n.inputs[0] and n.outputs[0]}
+    first = parts.get(0)
+    for axis, (count, row) in enumerate(zip(old.dims, dm.contiguous(old.dims), strict=True)):
+        second = parts.get(row)
+        if first is None or second is None or count != len(copies) or len(parts) < len(copies):
+            continue
+        source, target = first
+        assert target is not None
+        assert second[1] is not None
+        strides = _strides(source, target, (*old.dims[:axis], 1, *old.dims[axis + 1 :]))
+        if strides is None:
+            continue
+        apart = second[1].offset - target.offset
+        place = Place(target.base, target.offset, (*strides[:axis], apart, *strides[axis + 1 :]))
+        if all(t is not None and _is_at(s, t, old.dims, place) for s, t in parts.values()):
+            return place
+    return None
+
+
+def _is_at(source: Tensor, target: Tensor, dims: tuple[Size, ...], place: Place) -> bool:
+    """Whether a view of a root, once that lies at `place`, shows what target does."""
+    seen = source if source.root is not None else replace(source, strides=source.step)
+    moved = rebase(seen, dims, place)
+    if moved is None or moved[0] != target.offset:
+        return False
+    return all(d == 1 or a == b for d, a, b in zip(target.dims, moved[1], target.step, strict=True))
 
 
 def _axes_of(length: Size, step: Size, dims: tuple[Size, ...], contiguous: tuple[Size, ...]) -> list[int] | None:

@@ -217,6 +217,44 @@ def test_nested_concatenations_are_written_in_place():
     np.testing.assert_allclose(run(bad, x=x)["y"], reference(bad, x=x)["y"], 1e-6)
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_slices_that_are_copied_side_by_side_are_written_in_place(axis):
+    """The two directions of a last state, which exporters concatenate."""
+    dims = [3, 3, 3]
+    dims[axis] = 2
+    strides = dm.contiguous(tuple(dims))
+    rest = [i for i in range(3) if i != axis]
+    x, a, y = tensor(dims, "INPUT", "x"), tensor(dims), tensor([3, 6], "OUTPUT", "y")
+    copies = [
+        Node("copy", [view(a, [3, 3], k * strides[axis], [strides[i] for i in rest])], [view(y, [3, 3], 3 * k, (6, 1))])
+        for k in range(2)
+    ]
+    graph = graph_of([elementwise("NEG", [x], a), *copies], [x], [y])
+    assert same_after(eliminate_copies, graph, x=random(*dims)) == ("elementwise copy copy", "elementwise")
+
+
+def test_slices_that_are_not_all_copied_stay():
+    x, a, y = tensor([3, 4], "INPUT", "x"), tensor([3, 4]), tensor([8], "OUTPUT", "y")
+    copies = [Node("copy", [view(a, [4], 4 * k, (1,))], [view(y, [4], 4 * k, (1,))]) for k in range(2)]
+    graph = graph_of([elementwise("NEG", [x], a), *copies], [x], [y])
+    assert same_after(eliminate_copies, graph, x=random(3, 4))[1] == "elementwise copy copy"
+
+
+def test_an_axis_that_is_split_on_both_sides_is_one():
+    n = dm.symbol("n")
+    x, a, y = tensor([n, 2], "INPUT", "x"), tensor([n * 3, 2]), tensor([n, 3, 2], "OUTPUT", "y")
+    split = Node("copy", [view(a, [n, 3, 2], 0, (6, 2, 1))], [y])
+    graph = graph_of([elementwise("NEG", [view(x, [n * 3, 2], 0, (0, 1))], a), split], [x], [y])
+    assert same_after(eliminate_copies, graph, x=random(4, 2)) == ("elementwise copy", "elementwise")
+
+
+def test_a_copy_that_checks_a_size_stays():
+    n = dm.symbol("n")
+    x, a, y = tensor([n, 2], "INPUT", "x"), tensor([n, 2]), tensor([1, 2], "OUTPUT", "y")
+    graph = graph_of([elementwise("NEG", [x], a), Node("copy", [a], [y])], [x], [y])
+    assert same_after(eliminate_copies, graph, x=random(1, 2))[1] == "elementwise copy"
+
+
 def test_views_of_a_moved_tensor_move_along():
     nodes = [
         node("Exp", "x", "a"),

@@ -83,7 +83,8 @@ def test_metadata():
     notes = {text(found, m["key"]): text(found, m["value"]) for m in found["metadata"]}
     assert notes["producer"].startswith("tinyrnn ")
     assert len(notes["source_sha256"]) == 64
-    assert json.loads(notes["recipe"]) == {"bind": {}, "shapes": {"X": ["time", "batch", 3]}, "states": "auto"}
+    recipe = {"bind": {}, "shapes": {"X": ["time", "batch", 3]}, "states": "auto", "time_axis": {}}
+    assert json.loads(notes["recipe"]) == recipe
     assert json.loads(notes["report"])["nodes"]["LSTM"] == 1
 
 
