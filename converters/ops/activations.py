@@ -11,11 +11,11 @@ from .. import dims as dm
 from .. import values
 from ..errors import NodeError
 from ..ir import FLOATS
-from ..lowering import Context, show
+from ..lowering import Context
 from ..onnx_model import OnnxNode
 from ..registry import lowering, reference
 from ..values import Value
-from .elementwise import FUNCTIONS, arithmetic, require_floats, scalar
+from .elementwise import FUNCTIONS, arithmetic, require_broadcast, require_floats, scalar
 from .logic import choose, compare
 from .reductions import reduced
 
@@ -47,11 +47,7 @@ def lower_celu(ctx: Context, node: OnnxNode, x: Value) -> Value:
 @lowering("PRelu", inputs=2)
 def lower_prelu(ctx: Context, node: OnnxNode, x: Value, slope: Value) -> Value:
     """x, or slope * x below 0; the slope is broadcast to x."""
-    if slope.rank > x.rank:
-        raise NodeError(f"a slope of shape {show(slope.dims)} does not broadcast to {show(x.dims)}")
-    for have, want in zip(reversed(slope.dims), reversed(x.dims), strict=False):
-        if have != 1:
-            ctx.equal(have, want, f"a slope of shape {show(slope.dims)} does not broadcast to {show(x.dims)}")
+    require_broadcast(ctx, slope, x.dims, "a slope")
     if x.dtype in FLOATS:
         require_floats(x, slope)
         return ctx.elementwise("PRELU", x, slope)

@@ -15,6 +15,7 @@ from ..lowering import Context, show
 from ..onnx_model import OnnxNode
 from ..registry import lowering, reference
 from ..values import Time, Value
+from .elementwise import require_broadcast
 
 
 def _check_types(*operands: Value | None) -> None:
@@ -131,11 +132,7 @@ def lower_gemm(ctx: Context, node: OnnxNode, a: Value, b: Value, c: Value | None
         return result
     if beta != 1.0 and c.const is not None:
         c, beta = _times(c, beta), 1.0
-    if c.rank > 2:
-        raise NodeError(f"input C has the shape {show(c.dims)}; at most two axes are allowed")
-    for have, want in zip(reversed(c.dims), reversed(result.dims), strict=False):
-        if have != 1:
-            ctx.equal(have, want, f"input C of shape {show(c.dims)} does not broadcast to {show(result.dims)}")
+    require_broadcast(ctx, c, result.dims, "input C")
     return ctx.elementwise("ADD", result, _scaled(ctx, c, beta))
 
 

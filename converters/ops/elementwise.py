@@ -12,9 +12,10 @@ import numpy as np
 
 from .. import dims as dm
 from .. import values
+from ..dims import Size
 from ..errors import NodeError
 from ..ir import FLOATS, NUMPY_TYPE
-from ..lowering import Context
+from ..lowering import Context, show
 from ..onnx_model import OnnxNode
 from ..registry import lowering, reference, symbolic
 from ..values import Value
@@ -122,6 +123,12 @@ def require_floats(*operands: Value | None) -> None:
         raise NodeError(f"mixes the types {', '.join(sorted(types))}")
     if not types <= set(FLOATS):
         raise NodeError(f"is not supported on {min(types)}")
+
+
+def require_broadcast(ctx: Context, v: Value, dims: tuple[Size, ...], what: str) -> None:
+    """Refuse an operand that cannot be broadcast to dims, or that dims would have to be broadcast to."""
+    if v.rank > len(dims) or ctx.broadcast(dims, v.dims) != dims:
+        raise NodeError(f"{what} of shape {show(v.dims)} does not broadcast to {show(dims)}")
 
 
 def arithmetic(ctx: Context, function: str, *operands: Value) -> Value:

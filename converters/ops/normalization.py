@@ -15,7 +15,7 @@ from ..lowering import Context, show
 from ..onnx_model import OnnxNode
 from ..registry import lowering, reference
 from ..values import Value
-from .elementwise import arithmetic, cast, require_floats, scalar
+from .elementwise import arithmetic, cast, require_broadcast, require_floats, scalar
 from .logic import choose, compare
 from .reductions import reduced
 
@@ -60,14 +60,8 @@ def _stage(ctx: Context) -> str:
 def _broadcasts(ctx: Context, x: Value, *operands: Value | None) -> None:
     """Scale and bias are broadcast to x, never x to them."""
     for v in operands:
-        if v is None:
-            continue
-        text = f"{show(v.dims)} does not broadcast to {show(x.dims)}"
-        if v.rank > x.rank:
-            raise NodeError(text)
-        for have, want in zip(reversed(v.dims), reversed(x.dims), strict=False):
-            if have != 1:
-                ctx.equal(have, want, text)
+        if v is not None:
+            require_broadcast(ctx, v, x.dims, "a scale or bias")
 
 
 @lowering("LayerNormalization", inputs=(2, 3), outputs=(1, 3), attributes="axis epsilon stash_type", since=17)

@@ -74,7 +74,9 @@ def by_onnxruntime(proto, feeds):
     options = ort.SessionOptions()
     options.log_severity_level = 4
     session = ort.InferenceSession(proto.SerializeToString(), options, ["CPUExecutionProvider"])
-    return dict(zip([o.name for o in session.get_outputs()], session.run(None, feeds)))
+    return dict(
+        zip([o.name for o in session.get_outputs()], session.run(None, {k: np.asarray(v) for k, v in feeds.items()}))
+    )
 
 
 def agree(proto, tolerance=1e-5, ort=True, **feeds):
