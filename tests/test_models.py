@@ -7,10 +7,10 @@ import wave
 
 import numpy as np
 import pytest
-import zoo
-from tinyrnn.converters import convert_bytes
 
 import tinyrnn
+import zoo
+from tinyrnn.converters import convert_bytes
 
 MODELS = zoo.SHARED / "models"
 BLOCK, HOP = 512, 128  # DTLN: samples of a frame, and from one frame to the next

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import zoo
-from tinyrnn.converters import convert_bytes
 
 import tinyrnn
+import zoo
+from tinyrnn.converters import convert_bytes
 from tinyrnn.errors import TinyRNNError
 
 pytestmark = pytest.mark.skipif(not zoo.VISIBLE.is_dir(), reason="the zoo is not beside the project")

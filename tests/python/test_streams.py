@@ -29,6 +29,7 @@ def test_an_open_dimension_is_read_off_the_first_frame():
     """A model without a time axis, whose frames have any length, and a state."""
     import onnx
     from onnx import helper
+
     from tinyrnn.converters import convert_bytes
 
     total = helper.make_node("ReduceSum", ["x", "axes"], ["sum"], keepdims=1)
