@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The examples as a user runs them: commands in, text and files out."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import zoo
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+MODELS = zoo.SHARED / "models"
+pytestmark = pytest.mark.skipif(not EXAMPLES.is_dir(), reason="the tests have been copied away from the repository")
+with_models = pytest.mark.skipif(not MODELS.is_dir(), reason="the models of other projects are not beside this one")
+
+
+def run(*command, status=0):
+    """Run an example; return (standard output, standard error)."""
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run(
+        [sys.executable, *map(str, command)], capture_output=True, text=True, encoding="utf-8", env=env, timeout=120
+    )
+    assert done.returncode == status, done.stderr
+    return done.stdout, done.stderr
+
+
+def clip(source, target, seconds):
+    """Copy the first seconds of a .wav file."""
+    with wave.open(str(source)) as read, wave.open(str(target), "wb") as write:
+        write.setparams(read.getparams())
+        write.writeframes(read.readframes(int(seconds * read.getframerate())))
+    return target
+
+
+GENERATE = EXAMPLES / "charlm" / "generate.py"
+
+
+def test_text_is_the_same_for_the_same_seed():
+    first, _ = run(GENERATE, "And God said", "--length", 200, "--seed", 3)
+    again, _ = run(GENERATE, "And God said", "--length", 200, "--seed", 3)
+    other, _ = run(GENERATE, "And God said", "--length", 200, "--seed", 4)
+    assert first == again != other
+    assert len(first) == len("And God said") + 200 + 1
+    assert sum(word in first.split() for word in ("the", "of", "and", "that", "to", "LORD")) >= 3, first
+
+
+def test_a_restored_state_goes_on_where_it_was():
+    once, _ = run(GENERATE, "In the beginning", "--length", 80)
+    tries, _ = run(GENERATE, "In the beginning", "--length", 80, "--tries", 3)
+    assert tries.startswith(once)
+    assert tries.count("In the beginning") == 3
+
+
+def test_clones_choose_between_sentences():
+    text, said = run(GENERATE, "And he", "--choose", 3, "--length", 60)
+    assert text.startswith("And he")
+    assert "steps of" in said
+
+
+@pytest.mark.parametrize("arguments", [["\u00dc"], ["x", "--model", "missing.onnx"]])
+def test_generate_says_what_is_wrong_in_one_line(arguments):
+    _, said = run(GENERATE, *arguments, status=1)
+    assert said.startswith("generate: ")
+    assert said.count("\n") == 1
+
+
+@with_models
+def test_denoise(tmp_path):
+    noisy, clean = clip(MODELS / "noisy_speech_16k.wav", tmp_path / "noisy.wav", 3), tmp_path / "clean.wav"
+    stages = ["--stage1", MODELS / "dtln_model_1.onnx", "--stage2", MODELS / "dtln_model_2.onnx"]
+    said, _ = run(EXAMPLES / "denoise.py", noisy, clean, *stages, "--json")
+    assert json.loads(said)["real_time_factor"] > 0
+    samples = []
+    for path in (noisy, clean):
+        with wave.open(str(path)) as file:
+            samples.append(np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float64))
+    assert len(samples[0]) == len(samples[1])
+    energies = [np.sort(np.square(s[: len(s) // 256 * 256]).reshape(-1, 256).mean(axis=1)) for s in samples]
+    quiet = slice(0, len(energies[0]) // 10)  # what is left of the noise shows where nobody speaks
+    assert energies[1][quiet].mean() < energies[0][quiet].mean() / 4
+
+
+@with_models
+def test_find_speech(tmp_path):
+    sound = clip(MODELS / "speech_16k.wav", tmp_path / "speech.wav", 12)
+    model = MODELS / "silero_vad_16k_op15.onnx"
+    said, _ = run(EXAMPLES / "find_speech.py", sound, "--model", model, "--json")
+    found = json.loads(said)
+    assert len(found["probabilities"]) == 12 * 16000 // 512
+    assert found["segments"], "the recording begins with speech"
+    assert all(0 <= segment["start"] < segment["end"] <= 12.1 for segment in found["segments"])
+
+
+@pytest.mark.parametrize("example", ["denoise.py", "find_speech.py"])
+def test_wrong_usage(example, tmp_path):
+    _, said = run(EXAMPLES / example, status=2)
+    assert "usage:" in said
+    missing = ["--model", "x.trnn"] if example == "find_speech.py" else ["y.wav", "--stage1", "x", "--stage2", "x"]
+    _, said = run(EXAMPLES / example, tmp_path / "missing.wav", *missing, status=1)
+    assert said.count("\n") == 1
