@@ -398,10 +398,7 @@ cdef class Stream:
         return steps
 
     cdef int place_sequence(self, int i, Py_buffer *view, int64_t steps) except -1:
-        cdef Port *port = &self.ports[i]
-        # A state that a run starts from is one value, not one a step.
-        cdef bint stays = not self.timed and port.state != TRN_NONE
-        expected = shape_in_form(port, FULL) if stays else self.sequence_shape(i, steps)
+        expected = self.sequence_shape(i, steps)
         if shape_of(view) != expected:
             if i == self.decider and not self.whole:
                 expected = self.sequence_shape(i, -1)
@@ -422,7 +419,8 @@ cdef class Stream:
             trn_stream_output_shape(self.handle, i - self.input_count, asked, &rank, dims)
         shape = [dims[k] for k in range(rank)]
         time = "steps" if steps < 0 else steps
-        if not self.timed and not self.whole:
+        # A state that a run starts from or leaves is one value, not one a step.
+        if not self.timed and not self.whole and self.ports[i].state == TRN_NONE:
             return (time, *shape)
         if steps < 0 and self.ports[i].time_axis >= 0:
             shape[self.ports[i].time_axis] = time

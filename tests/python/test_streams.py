@@ -171,6 +171,29 @@ def test_a_stream_keeps_its_model(made):
     assert stream.batch == 1
 
 
+def test_an_output_that_shows_a_state_is_its_value_after_the_last_frame():
+    """A model without a time axis that computes nothing but its next state."""
+    from onnx import helper
+
+    from graphs import model, value
+    from tinyrnn.converters import convert_bytes
+
+    add = helper.make_node("Add", ["x", "s"], ["n"])
+    proto = model([add], [value("x", [3]), value("s", [3])], [value("n", [3])], {})
+    stream = tinyrnn.load(convert_bytes(proto, states={"s": "n"})[0]).stream()
+    assert stream.run(np.ones((4, 3), np.float32)).tolist() == [4, 4, 4]
+    assert stream.run(np.ones((0, 3), np.float32)).tolist() == [4, 4, 4]
+    given, out = {"x": np.ones((2, 3), np.float32), "s": np.zeros(3, np.float32)}, np.zeros(3, np.float32)
+    stream.run(given, out={"n": out})
+    assert out.tolist() == [2, 2, 2]
+
+
+def test_a_run_of_no_steps_leaves_nothing_unwritten(loaded):
+    stream, out = loaded("recurrent", last=True).stream(batch=2), np.full((1, 2, 8), 7, np.float32)
+    stream.run(np.zeros((0, 2, 4), np.float32), out=out)
+    assert not out.any()
+
+
 def test_what_a_model_says_of_itself(loaded):
     model = loaded("stateful")
     x, h0, c0 = model.inputs
