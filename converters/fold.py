@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 
 import numpy as np
@@ -19,53 +20,19 @@ _NAMES = {v: k for k, v in NUMPY_TYPE.items()}
 # Operators that are only ever folded, by ONNX's own reference: none makes more elements than its inputs have.
 _ONLY_FOLDED = frozenset(
     [
-        "CumSum",
-        "Where",
-        "Equal",
-        "Less",
-        "Greater",
-        "LessOrEqual",
-        "GreaterOrEqual",
-        "And",
-        "Or",
-        "Not",
-        "Xor",
-        "Tan",
-        "Asin",
-        "Acos",
-        "Atan",
-        "Sinh",
-        "Cosh",
-        "Asinh",
-        "Acosh",
-        "Atanh",
-        "Sign",
-        "IsNaN",
-        "IsInf",
-        "ReduceSum",
-        "ReduceMean",
-        "ReduceMax",
-        "ReduceMin",
-        "ReduceProd",
-        "ReduceL1",
-        "ReduceL2",
-        "ReduceLogSum",
-        "ReduceLogSumExp",
-        "ReduceSumSquare",
-        "Trilu",
-        "BitShift",
-        "Compress",
-        "Gelu",
-        "Mish",
-        "Celu",
-        "HardSwish",
-        "LpNormalization",
+        *("CumSum", "Trilu", "BitShift", "Compress"),
+        *("Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh"),
     ]
 )
 
 
 # Their results can be far larger than their inputs: the lowering keeps them unexpanded.
-_LOWERED = frozenset(["ConstantOfShape", "Expand", "Range", "Tile"])
+_LOWERED = frozenset(
+    [
+        *("ConstantOfShape", "Expand", "Range", "Tile", "OneHot", "Einsum"),
+        *("Conv", "ConvTranspose", "MaxPool", "AveragePool"),
+    ]
+)
 
 
 def fold(node: OnnxNode, operands: list[Value | None]) -> list[Value | None] | None:
@@ -88,6 +55,8 @@ def _constants(node: OnnxNode, operands: list[Value | None]) -> list[Value | Non
     arrays = [None if v is None else v.const for v in operands]
     if sum(a.nbytes for a in arrays if a is not None) > MAX_FOLDED_BYTES * 4:
         raise NodeError("its constants are too large to compute with when converting")
+    if _broadcast_bytes([a for a in arrays if a is not None]) > MAX_FOLDED_BYTES * 4:
+        raise NodeError("makes a constant that is too large")
     # Numbers out of range do in a constant what they would do at run time.
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -100,6 +69,15 @@ def _constants(node: OnnxNode, operands: list[Value | None]) -> list[Value | Non
     if sum(r.nbytes for r in results) > MAX_FOLDED_BYTES * 4:
         raise NodeError("makes a constant that is too large")
     return [values.of_array(r, _NAMES.get(r.dtype, str(r.dtype))) for r in results]
+
+
+def _broadcast_bytes(arrays: list[np.ndarray]) -> int:
+    """The size of what small operands can grow to together, 0 where they do not broadcast."""
+    try:
+        shape = np.broadcast_shapes(*(a.shape for a in arrays))
+    except ValueError:
+        return 0
+    return math.prod(shape) * 8 if math.prod(shape) > sum(a.size for a in arrays) else 0
 
 
 def _by_onnx(node: OnnxNode, arrays: list[np.ndarray | None]) -> list[np.ndarray]:

@@ -183,3 +183,16 @@ def test_one_hot(axis, kind):
         lowered(
             model([node("OneHot", "i d v", "y")], {"i": (kind, [2, 3]), "d": (INT64, [])}, "y", {"v": constants["v"]})
         )
+
+
+def test_constants_that_would_grow_without_bound_are_refused():
+    tall, wide = np.zeros((1 << 17, 1), np.float32), np.zeros((1, 1 << 17), np.float32)
+    for op in ("Add", "Less", "MatMul"):
+        with pytest.raises(ConversionError, match="too large|MiB"):
+            lowered(model([node(op, "a b", "y")], {"x": [1]}, "y", {"a": tall, "b": wide}))
+    for nodes, constants in (
+        ([node("MaxPool", "a", "y", kernel_shape=[3], pads=[1, 1 << 24])], {"a": np.zeros((1, 64, 8), np.float32)}),
+        ([node("OneHot", "a d v", "y")], {"a": np.zeros(1 << 12, np.int64), "d": A(1 << 20), "v": A([0, 1.0])}),
+    ):
+        with pytest.raises(ConversionError):
+            lowered(model(nodes, {"x": [1]}, "y", constants))
