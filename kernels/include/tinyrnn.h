@@ -70,6 +70,8 @@ enum {
 // ARGUMENT, or ISA (TINYRNN_ISA names an instruction set that is not there).
 TRN_API trn_status trn_model_open(const void *data, size_t size, uint32_t flags, trn_model **model, trn_error *error);
 // The same from a file, by a read-only memory map (read into memory where there is none). Also returns IO.
+// Whoever writes into the file meanwhile changes results, nothing else; whoever shortens it ends the process (SIGBUS), as
+// with every map.
 TRN_API trn_status trn_model_open_file(const char *path, uint32_t flags, trn_model **model, trn_error *error);
 // Every stream of the model must be freed before. NULL is allowed.
 TRN_API void trn_model_close(trn_model *model);
