@@ -10,6 +10,7 @@ from .copies import eliminate_copies
 from .dead_code import remove_dead_code
 from .fuse_dense import fuse_dense
 from .fuse_elementwise import fuse_elementwise
+from .fuse_normalize import fuse_normalize
 from .identities import remove_identities
 from .last_step import read_last_states
 
@@ -17,6 +18,8 @@ from .last_step import read_last_states
 PASSES: list[Callable[[Graph], list[str]]] = [
     remove_dead_code,
     remove_identities,
+    fuse_normalize,
+    remove_dead_code,
     read_last_states,
     fuse_dense,
     fuse_elementwise,

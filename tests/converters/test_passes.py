@@ -4,14 +4,17 @@
 import numpy as np
 import pytest
 
+import tinyrnn
 from build import kinds, lowered, model, node, random, reference, run
 from interpret import Run
+from tinyrnn.converters import convert_bytes, passes
 from tinyrnn.converters import dims as dm
 from tinyrnn.converters.ir import Graph, Node, Port, Tensor, dump, verify
 from tinyrnn.converters.passes.copies import eliminate_copies
 from tinyrnn.converters.passes.dead_code import remove_dead_code
 from tinyrnn.converters.passes.fuse_dense import fuse_dense
 from tinyrnn.converters.passes.fuse_elementwise import fuse_elementwise
+from tinyrnn.converters.passes.fuse_normalize import fuse_normalize
 from tinyrnn.converters.passes.identities import remove_identities
 from tinyrnn.converters.passes.last_step import read_last_states
 
@@ -172,6 +175,46 @@ def test_a_factor_goes_into_dense_but_not_into_weights_that_others_share():
     assert kinds(lowered(shared).graph) == "dense elementwise dense"
     rows = model([node("Gemm", "x w b", "a"), node("Mul", "a r", "y")], {"x": [3, 4]}, "y", constants | {"r": x[:, :1]})
     assert kinds(lowered(rows).graph) == "dense elementwise"
+
+
+WRITTEN_OUT = [
+    node("ReduceMean", "x", "m", axes=[-1]),
+    node("Sub", "x m", "d"),
+    node("Pow", "d two", "p"),
+    node("ReduceMean", "p", "v", axes=[-1]),
+    node("Add", "v e", "w"),
+    node("Sqrt", "w", "r"),
+    node("Div", "d r", "y"),
+]
+
+
+@pytest.mark.parametrize("width", [1, 5, 8, 37, 256])
+def test_a_normalisation_that_was_written_out_keeps_its_bytes(width, monkeypatch):
+    constants = {"two": np.float32(2), "e": np.float32(1e-5)}
+    proto = model(WRITTEN_OUT, {"x": ["n", "m", width]}, "y", constants, opset=13)
+    assert width == 1 or kinds(lowered(proto).graph) == "normalize"
+    x = random(3, 4, width, scale=30) + np.float32(100)
+    fused = tinyrnn.load(convert_bytes(proto)[0]).run(x)
+    monkeypatch.setattr(passes, "PASSES", [p for p in passes.PASSES if p is not fuse_normalize])
+    assert "reduce" in kinds(lowered(proto).graph)
+    assert fused.tobytes() == tinyrnn.load(convert_bytes(proto)[0]).run(x).tobytes()
+
+
+@pytest.mark.parametrize("changed", [0, 1, 3, 4, 6])
+def test_what_is_not_quite_a_normalisation_stays(changed):
+    other = {
+        0: node("ReduceMax", "x", "m", axes=[-1]),
+        1: node("Sub", "m x", "d"),
+        3: node("ReduceMean", "p", "v", axes=[0]),
+        4: node("Add", "v x", "w"),
+        6: node("Div", "x r", "y"),
+    }[changed]
+    nodes = [*WRITTEN_OUT[:changed], other, *WRITTEN_OUT[changed + 1 :]]
+    proto = model(nodes, {"x": [3, 3]}, "y", {"two": np.float32(2), "e": np.float32(1e-5)}, opset=13)
+    graph = lowered(proto).graph
+    assert "normalize" not in kinds(graph)
+    x = np.abs(random(3, 3))
+    np.testing.assert_allclose(Run(graph)({"x": x})["y"], reference(proto, x=x)["y"], 1e-4, 1e-4)
 
 
 def test_comparisons_and_logic_become_one_program():
