@@ -82,11 +82,13 @@ class Node:
 
     def reads(self) -> list[Tensor]:
         """What it reads, in its blocks too."""
-        return [t for node in self.nested() for t in node.inputs if t is not None]
+        nodes = self.nested() if self.blocks else [self]  # most have none, and there can be very many
+        return [t for node in nodes for t in node.inputs if t is not None]
 
     def writes(self) -> list[Tensor]:
         """What it writes, in its blocks too."""
-        return [t for node in self.nested() for t in node.outputs if t is not None]
+        nodes = self.nested() if self.blocks else [self]
+        return [t for node in nodes for t in node.outputs if t is not None]
 
 
 @dataclass(eq=False, slots=True)

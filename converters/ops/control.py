@@ -32,7 +32,7 @@ def lower_if(ctx: Context, node: OnnxNode, condition: Value) -> list[Value]:
         blocks, results = _both(ctx, bodies)
         _compare(ctx, results)
     except (NodeError, PoisonedError):
-        if condition.asks is None:
+        if condition.asks is None or 1 not in condition.asks[:2]:
             raise
         return _assume(ctx, mark, bodies, condition.asks)
     return _branch(ctx, condition, blocks, results)
@@ -95,7 +95,7 @@ def _branch(ctx: Context, condition: Value, blocks: list[list[Node]], results: l
 
 
 def _assume(ctx: Context, mark: Mark, bodies: list[Subgraph], asks: tuple[Size, Size, bool]) -> list[Value]:
-    """Only one branch can be right: exporters write `if the axis has length 1, drop it`, and mean that it has.
+    """Exporters write `if the axis has length 1, drop it`, and go on as if it had: what follows fits only one branch.
 
     The graph is converted for the case that the two sizes are the same; where they are not, a run is a ShapeError.
     """

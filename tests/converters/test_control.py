@@ -4,13 +4,13 @@
 import numpy as np
 import onnx
 import pytest
-from build import FLOAT, INT64, kinds, lowered, model, node, random, reference
-from interpret import Run
 from onnx import TensorProto, helper, numpy_helper
-from tinyrnn.converters import ConversionError, convert_bytes, references
-from tinyrnn.converters.ir import dump
 
 import tinyrnn
+from build import FLOAT, INT64, kinds, lowered, model, node, random, reference
+from interpret import Run
+from tinyrnn.converters import ConversionError, convert_bytes, references
+from tinyrnn.converters.ir import dump
 
 BOOL = TensorProto.BOOL
 A = np.array
@@ -123,6 +123,23 @@ def test_a_branch_that_drops_an_axis_is_taken_to_mean_it():
     np.testing.assert_allclose(engine.run({"x": x})["z"], x[:, 0] @ constants["w"], rtol=1e-5)
     with pytest.raises(tinyrnn.ShapeError, match="choice"):
         engine.run({"x": random(2, 5, 3)})
+
+
+def test_other_questions_about_sizes_are_not_answered_by_guess():
+    nodes = [
+        node("Shape", "x", "s"),
+        node("Gather", "s zero", "n"),
+        node("Equal", "n two", "is2"),
+        choice(
+            "is2",
+            "y",
+            body([node("Concat", "x x", "p", axis=0)], "p"),
+            body([node("Identity", "x", "p")], "p"),
+            "twice",
+        ),
+    ]
+    with pytest.raises(ConversionError, match="If node 'twice'.*not provably the same"):
+        lowered(model(nodes, {"x": ["n", 3]}, "y", {"zero": A(0), "two": A(2)}))
 
 
 def test_a_decided_comparison_of_dimensions_folds():
