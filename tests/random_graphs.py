@@ -136,7 +136,63 @@ class Stack:
         self.add("Squeeze", [self.last, self.constant(np.array([1], np.int64))])
         self.features = hidden
 
-    LAYERS = (dense, activation, arithmetic, residual, softmax, split, slice, transpose, recurrence)
+    def layer_norm(self, draw: Any) -> None:
+        self.add("LayerNormalization", [self.last, self.uniform(self.features), self.uniform(self.features)], axis=-1)
+
+    def reduction(self, draw: Any) -> None:
+        op = draw(st.sampled_from(["ReduceMean", "ReduceMax", "ReduceMin", "ReduceL2", "ReduceSumSquare"]))
+        before = self.last
+        self.add(op, [self.last], axes=[2], keepdims=1)
+        self.add(draw(st.sampled_from(["Sub", "Max", "Add"])), [before, self.last])
+
+    def place(self, draw: Any) -> None:
+        before = self.last
+        self.add(draw(st.sampled_from(["ArgMax", "ArgMin"])), [self.last], axis=2, keepdims=1)
+        self.add("Cast", [self.last], to=TensorProto.FLOAT)
+        self.add("Add", [before, self.last])
+
+    def choice(self, draw: Any) -> None:
+        before = self.last
+        op = draw(st.sampled_from(["Less", "Greater", "LessOrEqual", "GreaterOrEqual"]))
+        self.add(op, [before, self.uniform(self.features)])
+        self.add("Where", [self.last, before, self.uniform(1)])
+
+    def prelu(self, draw: Any) -> None:
+        self.add("PRelu", [self.last, self.uniform(self.features)])
+
+    def pick(self, draw: Any) -> None:
+        indices = self.rng.integers(-self.features, self.features, draw(st.integers(1, 9)))
+        self.add("Gather", [self.last, self.constant(indices)], axis=2)
+        self.features = len(indices)
+
+    def pad(self, draw: Any) -> None:
+        mode = draw(st.sampled_from(["constant", "edge"]))
+        pads = [0, 0, draw(st.integers(0, 3)), 0, 0, draw(st.integers(0, 3))]
+        self.add("Pad", [self.last, self.constant(np.array(pads, np.int64))], mode=mode)
+        self.features += pads[2] + pads[5]
+
+    def convolution(self, draw: Any) -> None:
+        """Over the features, each step and row by itself: [time, batch, 1, features]."""
+        if self.features < 3:
+            return
+        channels, stride = draw(st.integers(1, 3)), draw(st.integers(1, 2))
+        shape = [np.array(v, np.int64) for v in ([-1, 1, self.features], [-1, channels])]
+        before = self.last
+        self.add("Shape", [before])
+        sizes = self.last
+        self.add("Reshape", [before, self.constant(shape[0])])
+        self.add("Conv", [self.last, self.uniform(channels, 1, 3), self.uniform(channels)], strides=[stride])
+        outputs = channels * ((self.features - 3) // stride + 1)
+        self.add("Slice", [sizes, *(self.constant(np.array([v], np.int64)) for v in (0, 2))])
+        self.add("Concat", [self.last, self.constant(np.array([outputs], np.int64))], axis=0)
+        target = self.last
+        self.add("Reshape", [self.nodes[-3].output[0], target])
+        self.features = outputs
+
+    LAYERS = (
+        dense, activation, arithmetic, residual, softmax, split, slice, transpose, recurrence,
+        layer_norm, reduction, place, choice, prelu, pick, pad, convolution,
+    )  # fmt: skip
 
     def finish(self) -> tuple[onnx.ModelProto, int]:
         """(the model, the features of its input)"""

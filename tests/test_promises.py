@@ -174,7 +174,7 @@ def stacks(draw):
     return stack.finish()
 
 
-@settings(max_examples=120, deadline=None, print_blob=True)
+@settings(max_examples=200, deadline=None, print_blob=True)
 @given(stacks(), st.integers(1, 3), st.integers(1, 40), st.integers(0, 99))
 def test_graphs_give_one_answer(stack, batch, steps, seed):
     """Whole, steps, rows of the batch and instruction sets: the same bytes, near the float64 reference."""
