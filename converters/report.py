@@ -11,6 +11,7 @@ from . import dims as dm
 from .driver import Lowered
 from .ir import Graph
 from .onnx_model import OnnxModel
+from .passes.copies import copies_left
 
 
 @dataclass
@@ -26,7 +27,7 @@ class Report:
     time_axis, batch_axis : name of the symbol, or None.
     streamable, reason : whether a stream can carry the model from step to step, and why not.
     states : name, shape and origin of each state.
-    fused, copies : what the passes merged, and the copies that are left, by node.
+    fused, copies : what the passes merged; the copies that are left, by node, and why.
     notes : what else a reader should know.
     """
 
@@ -98,6 +99,6 @@ def make_report(model: OnnxModel, lowered: Lowered) -> Report:
             {"name": s.tensor.name, "shape": _shape(s.tensor.dims, s.tensor.dtype), "why": s.why} for s in graph.states
         ],
         fused=lowered.fused,
-        copies=[n.name for n in graph.all_nodes() if n.kind == "copy"],
+        copies=copies_left(graph),
         notes=lowered.notes,
     )

@@ -48,6 +48,29 @@ def eliminate_copies(graph: Graph) -> list[str]:
     return done
 
 
+_STORED = {"INPUT": "an input", "WEIGHTS": "a constant", "STATE": "a state", "OUTPUT": "an output as well"}
+
+
+def copies_left(graph: Graph) -> list[str]:
+    """Every copy of a graph, and why it is there."""
+    lines = []
+    for node in graph.all_nodes():
+        source, target = node.inputs[0] if node.inputs else None, node.outputs[0] if node.outputs else None
+        if node.kind == "copy" and source is not None and target is not None:
+            lines.append(f"{node.name}: {_why(source, target)}")
+    return lines
+
+
+def _why(source: Tensor, target: Tensor) -> str:
+    if source.dims != target.dims:
+        return f"fails in a run where {list(source.dims)} is not {list(target.dims)}"
+    if source.base.storage in _STORED:
+        return f"its source is {_STORED[source.base.storage]}"
+    if target.root is None and target.storage == "ARENA":
+        return "a kernel wants its elements together"
+    return "its source is used in a form that the place it goes to does not have"
+
+
 def _eliminate(copy: Node, uses: Uses) -> list[Node]:
     """The copies that are no longer needed: this one and those of the other slices, or none."""
     source, target = copy.inputs[0], copy.outputs[0]
