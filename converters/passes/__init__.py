@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..ir import Graph
+from .blocks import run_in_blocks
 from .copies import eliminate_copies
 from .dead_code import remove_dead_code
 from .fuse_dense import fuse_dense
@@ -25,6 +26,7 @@ PASSES: list[Callable[[Graph], list[str]]] = [
     fuse_elementwise,
     eliminate_copies,
     remove_dead_code,
+    lambda graph: run_in_blocks(graph, [remove_identities, fuse_dense, fuse_elementwise, eliminate_copies]),
 ]
 
 

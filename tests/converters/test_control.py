@@ -53,6 +53,27 @@ def test_a_condition_in_the_data_becomes_two_blocks(flag):
     np.testing.assert_allclose(got["z"], want, rtol=1e-6)
 
 
+def test_blocks_are_fused_and_write_their_results_in_place():
+    graph = lowered(model(two_ways(), {"x": ["n", 3], "c": (BOOL, [])}, "z")).graph
+    (branch,) = (n for n in graph.nodes if n.kind == "branch")
+    programs = [[step[0] for step in n.attributes["program"]] for block in branch.blocks for n in block]
+    assert programs == [["TANH"], ["ADD", "NEG"]]
+
+
+def test_what_both_blocks_and_the_graph_read_stays():
+    then = body([node("Neg", "r", "a"), node("Add", "a r", "b")], "b")
+    inner = choice("c", "i", body([node("Exp", "r", "p")], "p"), body([node("Mul", "r r", "p")], "p"), "inner")
+    other = body([inner, node("Sub", "i r", "b")], "b")
+    nodes = [node("Relu", "x", "r"), choice("c", "y", then, other), node("Mul", "y r", "z")]
+    proto = model(nodes, {"x": ["n", 3], "c": (BOOL, [])}, "z")
+    for flag in (True, False):
+        x = random(4, 3)
+        want = reference(proto, x=x, c=A(flag))["z"]
+        np.testing.assert_allclose(Run(lowered(proto).graph)({"x": x, "c": A(flag)})["z"], want, rtol=1e-6)
+        got = tinyrnn.load(convert_bytes(proto)[0]).run({"x": x, "c": A(flag)})["z"]
+        np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
 @pytest.mark.parametrize(("flag", "nodes"), [(True, 1), (False, 1)])
 def test_a_bound_condition_leaves_one_branch(flag, nodes):
     proto = model(two_ways(), {"x": ["n", 3], "c": (BOOL, [])}, "z")
