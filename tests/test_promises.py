@@ -178,12 +178,13 @@ def stacks(draw):
 @given(stacks(), st.integers(1, 3), st.integers(1, 40), st.integers(0, 99))
 def test_graphs_give_one_answer(stack, batch, steps, seed):
     """Whole, steps, rows of the batch and instruction sets: the same bytes, near the float64 reference."""
-    proto, features = stack
+    proto, features, smooth = stack
     x = sample(features, batch, steps, 0, seed)
     model = load(proto)
     whole = model.run(x)
-    want = references.run(proto, {"x": x})["y"]
-    assert np.abs(whole - want).max() <= 2e-5 * max(1.0, np.abs(want).max())
+    if smooth:
+        want = references.run(proto, {"x": x})["y"]
+        assert np.abs(whole - want).max() <= 2e-5 * max(1.0, np.abs(want).max())
     stream = model.stream(batch)
     stepped = np.stack([stream.step(x[t]) for t in range(steps)])
     assert stepped.tobytes() == whole.tobytes()
