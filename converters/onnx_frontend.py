@@ -21,8 +21,8 @@ from .errors import ConversionError
 from .onnx_model import OnnxInput, OnnxModel, OnnxNode, Subgraph
 
 OLDEST_OPSET = 7
-MAX_NODES = 1_000_000
-MAX_INLINED_NODES = 200_000
+MAX_NODES = 50_000  # some 5 seconds
+MAX_INLINED_NODES = MAX_NODES
 MAX_CALL_DEPTH = 64
 MAX_NESTING = 64  # bodies inside bodies
 MAX_BODIES = 16
