@@ -14,7 +14,6 @@ from collections.abc import Callable
 
 from ..ir import Graph, Node, Port, Tensor
 
-
 MAX_WALKED = 20_000  # a branch inside a branch is walked with each of those around it: past this, all stay as they are
 
 
