@@ -246,12 +246,17 @@ def _finish(context: Context, states: str | Mapping[str, str], check: Callable[[
 
 
 def _explain_recurrences(context: Context) -> None:
-    """A graph whose recurrences have a fixed number of steps has no time axis to stream over."""
+    """A graph whose recurrences have a fixed number of steps has no time axis to stream over.
+
+    One that is given its state is: each call takes a frame of several steps.
+    """
     graph = context.graph
     if context.sizes.time is not None or not graph.streamable:
         return
     for r in context.recurrences:
-        if r.steps != 1:
+        first = r.node.inputs[9] if len(r.node.inputs) > 9 else None
+        given = first is not None and first.base.storage == "INPUT" and not r.reverse
+        if r.steps != 1 and not given:
             graph.streamable = False
             graph.reason = f"{r.label} runs over {r.steps} steps, which no dimension of an input stands for"
             return

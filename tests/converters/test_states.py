@@ -374,6 +374,24 @@ def test_a_frame_that_is_split_and_joined_is_data_where_nothing_else_is():
     assert pairs(frames(nodes, {"packed": [2, 3]}, "result")) == {}
 
 
+def test_frames_of_several_steps_with_a_state_are_streamed():
+    """A window slides over the samples of a frame; a recurrence goes over what it finds."""
+    nodes = [
+        node("Conv", "x K", "v", kernel_shape=[4], strides=[4]),
+        node("Transpose", "v", "t", perm=[2, 0, 1]),
+        lstm("t W R B - h0 c0", "Y hn cn"),
+    ]
+    state = [1, 1, H]
+    inputs = {"x": [1, 1, "samples"], "h0": state, "c0": state}
+    made = frames(nodes, inputs, "Y hn cn", W | {"K": random(3, 1, 4)})
+    assert (made.graph.streamable, made.graph.symbol_of("TIME")) == (True, None)
+    assert pairs(made) == {"h0": ["hn"], "c0": ["cn"]}
+    alone = [nodes[0], nodes[1], lstm("t W R B", "Y hn cn")]
+    graph = frames(alone, {"x": [1, 1, "samples"]}, "Y hn cn", W | {"K": random(3, 1, 4)}).graph
+    assert not graph.streamable
+    assert "'cell'" in graph.reason
+
+
 def test_what_fits_twice_is_left_alone_and_said():
     nodes = [node("Add", "hidden x", "p"), node("Mul", "hidden x", "q"), node("Neg", "x", "y")]
     made = frames(nodes, {"x": [1, 3], "hidden": [1, 3]}, "y p q")
