@@ -494,6 +494,8 @@ static trn_status check_interface(reader *r, uint8_t *owners) {
         REQUIRE(r, f->states[i].first_tie == next, "first_tie", "ties must follow one another");
         next += f->states[i].tie_count;
     }
+    enter(r, trn_section_ties, next);
+    REQUIRE(r, next == f->ties_count, "", "ties that belong to no state");
     for (uint64_t i = 0; i < f->tensors_count; i++) {
         uint8_t storage = f->tensors[i].storage;
         enter(r, trn_section_tensors, i);

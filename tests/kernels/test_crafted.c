@@ -127,6 +127,12 @@ static void operands_that_are_shared(const char *name) {
     expect(use(&b, NULL, 1, NULL) == TRN_MALFORMED, name, "attributes");
 }
 
+static void ties_of_no_state(const char *name) {
+    builder b = start();
+    ADD(&b, ties, 1 << 20, 1 << 20);
+    expect(use(&b, NULL, 1, NULL) == TRN_MALFORMED, name, "status");
+}
+
 // A hundred inputs with one long name: a million of them would be gigabytes for whoever lists them.
 static void names_that_are_shared(const char *name) {
     builder b = start();
@@ -303,12 +309,19 @@ int main(int argc, char **argv) {
         void (*run)(const char *name);
     } cases[] = {
 #define CASE(name) {#name, name}
-        CASE(one_symbol_for_time_and_batch), CASE(output_that_shrinks_with_time),
-        CASE(states_whose_sizes_wrap),       CASE(modulo_of_the_smallest_number),
-        CASE(operands_that_are_shared),      CASE(names_that_are_shared),
-        CASE(peepholes_that_are_broadcast),  CASE(convolution_in_narrow_panels),
-        CASE(windows_without_end),           CASE(rows_that_run_backwards),
-        CASE(extremes_of_no_integers),       CASE(output_of_a_state_with_a_time_axis),
+        CASE(one_symbol_for_time_and_batch),
+        CASE(output_that_shrinks_with_time),
+        CASE(states_whose_sizes_wrap),
+        CASE(modulo_of_the_smallest_number),
+        CASE(operands_that_are_shared),
+        CASE(ties_of_no_state),
+        CASE(names_that_are_shared),
+        CASE(peepholes_that_are_broadcast),
+        CASE(convolution_in_narrow_panels),
+        CASE(windows_without_end),
+        CASE(rows_that_run_backwards),
+        CASE(extremes_of_no_integers),
+        CASE(output_of_a_state_with_a_time_axis),
         CASE(results_that_overlap),
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
