@@ -22,6 +22,7 @@ from .fold import fold
 from .ir import FLOATS, ITEM_SIZE, MAX_RANK, NUMPY_TYPE, Graph, Node, Port, Tensor
 from .onnx_model import OnnxInput, OnnxModel, OnnxNode, Subgraph
 from .sizes import RestartError, Sizes
+from .truth import Truth, combined, compared
 from .values import Time, Value
 
 MAX_TENSOR_BYTES = 1 << 30
@@ -418,8 +419,8 @@ class Context:
             if node.domain == "" and node.op in COMPARISONS:
                 self.sizes.bind_hints(self.sizes.tried(*_sizes_in(arguments)), self.where)
             results = row.function(self, node, *arguments)
-            if node.op in ("Equal", "Not") and isinstance(results, Value):
-                results.asks = _question(node.op, arguments)
+            if node.domain == "" and isinstance(results, Value):
+                results.truth = results.truth or _truth(node.op, arguments)
             results = results if isinstance(results, list) else [results]
             for name, v in zip(node.outputs, results, strict=False):
                 if name and v is None:
@@ -503,18 +504,18 @@ def _sizes_in(operands: list[Any]) -> list[Size]:
     return [s for v in operands if v is not None and v.sym is not None for s in v.sym.flat]
 
 
-def _question(op: str, operands: list[Any]) -> tuple[Size, Size, bool] | None:
-    """The two sizes of which a node asks whether they are the same, or differ."""
-    if op == "Not":
-        asked = operands[0].asks
-        return None if asked is None else (asked[0], asked[1], not asked[2])
-    found: list[Size] = []
-    for v in operands:
-        array = v.sym if v.sym is not None else v.const
-        if array is None or array.size != 1:
-            return None
-        found.append(array.reshape(-1)[0] if v.sym is not None else int(array.reshape(-1)[0]))
-    return found[0], found[1], True
+def _truth(op: str, operands: list[Any]) -> Truth | None:
+    """What is known of a bool that a node makes of sizes, or of such bools."""
+    if op in COMPARISONS:
+        sizes: list[Size] = []
+        for v in operands:
+            array = v.sym if v.sym is not None else v.const
+            if array is None or array.size != 1 or array.dtype.kind == "f":
+                return None
+            sizes.append(array.reshape(-1)[0] if v.sym is not None else int(array.reshape(-1)[0]))
+        return compared(op, *sizes)
+    known = [v.truth for v in operands if v is not None and v.truth is not None]
+    return combined(op, known) if known and len(known) == len(operands) else None
 
 
 def _unsupported(node: OnnxNode) -> str:

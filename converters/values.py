@@ -15,6 +15,7 @@ import numpy as np
 from . import dims as dm
 from .dims import Size
 from .ir import Tensor
+from .truth import Truth
 
 Time = tuple[int, Size]
 
@@ -36,7 +37,7 @@ class Value:
     sym: np.ndarray | None = None
     time: Time | None = None
     late: bool = False  # holds what is known only after the last step
-    asks: tuple[Size, Size, bool] | None = None  # one bool: whether the two sizes are the same (or, False, differ)
+    truth: Truth | None = None  # of bools: that all are this answer to a question about open dimensions
 
     @property
     def rank(self) -> int:

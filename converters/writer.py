@@ -72,7 +72,7 @@ class Writer:
             self._row("blocks", len(self.rows["operators"]), len(block))
             for node in block:
                 if node.blocks:
-                    node.attributes = {"then_block": len(blocks), "else_block": len(blocks) + 1}
+                    node.attributes |= {"then_block": len(blocks), "else_block": len(blocks) + 1}
                     blocks += node.blocks
                 self._node(node)
 

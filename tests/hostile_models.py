@@ -197,6 +197,29 @@ def branches():
     )
 
 
+def chosen_by_size():
+    def block(name, nodes):
+        made = [helper.make_node(op, i.split(), [o], **a) for op, i, o, a in nodes]
+        return helper.make_graph(made, name, [], [helper.make_tensor_value_info(name, FLOAT, None)])
+
+    choice = {
+        "then_branch": block("a", [("Slice", "x low high low", "t", {}), ("Neg", "t", "a", {})]),
+        "else_branch": block("b", [("Concat", "x x", "b", {"axis": 0})]),
+    }
+    return graph(
+        [
+            ("Shape", "x", "s", {}),
+            ("Gather", "s zero", "n", {}),
+            ("Greater", "n four", "c", {}),
+            ("If", "c", "v", choice),
+            ("Exp", "v", "y", {}),
+        ],
+        [value("x", ["n", 3])],
+        [value("y", [None, 3])],
+        {"zero": np.array(0), "four": np.array(4), "low": np.array([0]), "high": np.array([4])},
+    )
+
+
 def sizes():
     return graph(
         [
@@ -251,6 +274,7 @@ MODELS: dict[str, Callable[[], onnx.ModelProto]] = {
     "norms": norms,
     "elementwise": elementwise,
     "branches": branches,
+    "chosen_by_size": chosen_by_size,
     "sizes": sizes,
 }
 

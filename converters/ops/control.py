@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""If: a branch chosen when converting, or the engine operator `branch`, which chooses when it runs."""
+"""If: a branch chosen when converting, or the engine operator `branch`, which chooses when it is planned or runs."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
+from .. import dims as dm
 from .. import values
 from ..dims import Size
 from ..errors import NodeError, PoisonedError
@@ -12,6 +15,7 @@ from ..ir import FLOATS, Node
 from ..lowering import Context, Mark, show
 from ..onnx_model import OnnxNode, Subgraph
 from ..registry import lowering
+from ..truth import Truth, select
 from ..values import Value
 
 _WORDS = ("then_branch", "else_branch")
@@ -30,12 +34,16 @@ def lower_if(ctx: Context, node: OnnxNode, condition: Value) -> list[Value]:
     mark = ctx.mark()
     try:
         blocks, results = _both(ctx, bodies)
-        _compare(ctx, results)
+        _compare(ctx, condition, results)
     except (NodeError, PoisonedError):
-        if condition.asks is None or 1 not in condition.asks[:2]:
+        if condition.truth is None or not _is_one(condition.truth.same or condition.truth.differ):
             raise
-        return _assume(ctx, mark, bodies, condition.asks)
+        return _assume(ctx, mark, bodies, condition.truth)
     return _branch(ctx, condition, blocks, results)
+
+
+def _is_one(sizes: tuple[Size, Size] | None) -> bool:
+    return sizes is not None and 1 in sizes
 
 
 def _body(node: OnnxNode, word: str) -> Subgraph:
@@ -63,43 +71,55 @@ def _both(ctx: Context, bodies: list[Subgraph]) -> tuple[list[list[Node]], list[
     return blocks, results
 
 
-def _compare(ctx: Context, results: list[list[Value]]) -> None:
-    """The results of both branches take the same place, so that they must be alike in type and shape."""
+def _compare(ctx: Context, condition: Value, results: list[list[Value]]) -> None:
+    """The results of both branches take the same place: alike in type, and in shape unless that is known beforehand."""
     for name, a, b in zip(ctx.node.outputs, *results, strict=True):
         if a.dtype != b.dtype:
             raise NodeError(f"its branches give {name!r} the types {a.dtype} and {b.dtype}")
-        if a.dims != b.dims:
-            ctx.sizes.bind_hints(ctx.sizes.tried(*a.dims, *b.dims), ctx.where)
-            raise NodeError(
-                f"its branches give {name!r} the shapes {show(a.dims, b.dims)}, not provably the same: "
-                "bind the input that the condition comes from, or fix dimensions with --shape"
-            )
+        if a.dims == b.dims or (condition.truth is not None and a.rank == b.rank):
+            continue
+        ctx.sizes.bind_hints(ctx.sizes.tried(*a.dims, *b.dims), ctx.where)
+        raise NodeError(
+            f"its branches give {name!r} the shapes {show(a.dims, b.dims)}, not provably the same: "
+            "bind the input that the condition comes from, or fix dimensions with --shape"
+        )
 
 
 def _branch(ctx: Context, condition: Value, blocks: list[list[Node]], results: list[list[Value]]) -> list[Value]:
-    """Both blocks end by writing the same tensors."""
+    """Both blocks end by writing the same tensors, each in the shape that its own results have."""
+    truth = condition.truth
+    if truth is not None and ctx.has_time(truth.yes):
+        ctx.not_streamable("chooses by the number of steps")
     joined = []
     for a, b in zip(*results, strict=True):
-        target = values.of_tensor(ctx.new(a.dims, "F32" if a.dtype in FLOATS else a.dtype), a.dtype)
+        dims = a.dims if truth is None else tuple(select(truth, x, y) for x, y in zip(a.dims, b.dims, strict=True))
+        target = values.of_tensor(ctx.new(dims, "F32" if a.dtype in FLOATS else a.dtype), a.dtype)
         for block, v in zip(blocks, (a, b), strict=True):
             with ctx.block() as copy:
-                ctx.emit("copy", [ctx.operand(v)], [ctx.operand(target)])
+                place = replace(target, dims=v.dims, strides=dm.contiguous(v.dims))
+                ctx.emit("copy", [ctx.operand(v)], [ctx.operand(place)])
             block += copy
-        time, late = ctx.join_time([a, b], a.dims)
+        time, late = ctx.join_time([a, b], dims)
         if time is not None and condition.late:
             ctx.not_streamable("chooses at each step by what is known only after the last one")
         joined.append(replace(target, time=time, late=late or (condition.late and time is None)))
-    choice = ctx.emit("branch", [ctx.operand(condition)], [], then_block=0, else_block=0)
+    if truth is not None:
+        one = values.of_array(np.zeros((), np.uint8), "U8")
+        condition = values.expand(one, (truth.yes,))
+    choice = ctx.emit(
+        "branch", [ctx.operand(condition)], [], then_block=0, else_block=0, by_size=int(truth is not None)
+    )
     choice.blocks = blocks
     return joined
 
 
-def _assume(ctx: Context, mark: Mark, bodies: list[Subgraph], asks: tuple[Size, Size, bool]) -> list[Value]:
+def _assume(ctx: Context, mark: Mark, bodies: list[Subgraph], truth: Truth) -> list[Value]:
     """Exporters write `if the axis has length 1, drop it`, and go on as if it had: what follows fits only one branch.
 
     The graph is converted for the case that the two sizes are the same; where they are not, a run is a ShapeError.
     """
     ctx.rewind(mark)
-    a, b, same = asks
-    ctx.assume(a, b)
-    return ctx.body(bodies[0 if same else 1])
+    sizes = truth.same or truth.differ
+    assert sizes is not None
+    ctx.assume(*sizes)
+    return ctx.body(bodies[0 if truth.same else 1])

@@ -11,6 +11,7 @@ from ..ir import FLOATS
 from ..lowering import Context
 from ..onnx_model import OnnxNode
 from ..registry import lowering, reference
+from ..truth import select
 from ..values import Value
 from .elementwise import FUNCTIONS, INTEGERS, arithmetic, scalar
 
@@ -74,7 +75,22 @@ def lower_where(ctx: Context, node: OnnxNode, condition: Value, a: Value, b: Val
         dims = ctx.broadcast(condition.dims, a.dims, b.dims)
         ctx.check_size(dims, "F32" if a.dtype in FLOATS else a.dtype)
         return ctx.expand(chosen, dims)
-    return choose(ctx, condition, a, b)
+    sizes = _chosen_sizes(condition, a, b)
+    return choose(ctx, condition, a, b) if sizes is None else sizes
+
+
+def _chosen_sizes(condition: Value, a: Value, b: Value) -> Value | None:
+    """Sizes chosen by a question about sizes are sizes again."""
+    if condition.truth is None or not all(v.sym is not None or v.const is not None for v in (a, b)):
+        return None
+    if a.dtype not in ("I64", "I32") or not all(v.is_full or v.sizes() is not None for v in (a, b)):
+        return None
+    if not all(isinstance(d, int) for d in condition.dims):
+        return None
+    arrays = [v.array().astype(object) if v.sym is None else v.sizes() for v in (a, b)]
+    yes, no, _ = np.broadcast_arrays(*arrays, np.empty(condition.dims))  # type: ignore[arg-type]
+    chosen = [select(condition.truth, x, y) for x, y in zip(yes.flat, no.flat, strict=True)]
+    return values.of_sizes(values.objects(chosen).reshape(yes.shape), a.dtype)
 
 
 @lowering("IsNaN", inputs=1, since=9)

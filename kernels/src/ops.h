@@ -18,6 +18,13 @@ typedef struct trn_view {
     uint8_t dtype, rank;
 } trn_view;
 
+// All dims multiplied: the plan has made sure that this fits.
+static inline int64_t trn_view_elements(const trn_view *view) {
+    int64_t n = 1;
+    for (uint32_t i = 0; i < view->rank; i++) n *= view->dims[i];
+    return n;
+}
+
 typedef struct trn_op trn_op;
 
 typedef struct trn_op_class {

@@ -8,12 +8,6 @@
 // Of a tensor, of all of them: leaves room for sums and padding in int64_t and in size_t, whatever its width.
 #define MAX_BYTES ((int64_t)(SIZE_MAX / 8 < INT64_MAX / 4 ? SIZE_MAX / 8 : INT64_MAX / 4))
 
-int64_t trn_view_elements(const trn_view *view) {
-    int64_t n = 1;
-    for (uint32_t i = 0; i < view->rank; i++) n *= view->dims[i];
-    return n;
-}
-
 void *trn_scratch_take(trn_scratch *scratch, int64_t count, size_t element_size) {
     int64_t bytes;
     if (!trn_mul(count, (int64_t)element_size, &bytes) || bytes > MAX_BYTES || scratch->used > (uint64_t)MAX_BYTES) {
@@ -58,6 +52,66 @@ static int64_t dim_value(const trn_plan *plan, uint32_t dim) {
 
 static const char *tensor_name(const trn_plan *plan, uint64_t tensor) {
     return trn_string(plan->file, plan->file->tensors[tensor].name);
+}
+
+// A branch by size has chosen its block before anything is planned.
+static int takes_block(const trn_plan *plan, const trn_record_operator *branch, uint32_t attribute) {
+    const trn_file *f = plan->file;
+    if (!trn_integer(f, branch, trn_at_branch_by_size)) return 1;  // that is for the run to say
+    const trn_record_tensor *condition = trn_input_record(f, branch, trn_in_branch_condition);
+    int holds = 1;
+    for (uint32_t k = 0; k < condition->rank; k++) holds &= dim_value(plan, condition->dims + k) > 0;
+    return holds == (attribute == trn_at_branch_then_block);
+}
+
+// Operators in a block that will not run, and in the blocks of those, are left without a record: nothing of them is
+// planned, since only the branch that was chosen has to make sense for these sizes.
+static void choose_blocks(trn_plan *plan) {
+    const trn_file *f = plan->file;
+    for (uint64_t i = 0; i < f->operators_count; i++) plan->ops[i].record = &f->operators[i];
+    for (uint64_t i = 0; i < f->operators_count; i++) {  // a block stands behind the branch that has it
+        const trn_record_operator *op = &f->operators[i];
+        for (uint32_t k = trn_at_branch_then_block; op->kind == trn_op_branch && k <= trn_at_branch_else_block; k++) {
+            if (plan->ops[i].record && takes_block(plan, op, k)) continue;
+            const trn_record_block *block = &f->blocks[trn_integer(f, op, k)];
+            for (uint32_t n = 0; n < block->operator_count; n++) plan->ops[block->first_operator + n].record = NULL;
+        }
+    }
+}
+
+static uint32_t root_of(const trn_file *f, uint32_t tensor) {
+    const trn_record_tensor *t = &f->tensors[tensor];
+    return t->storage == trn_storage_VIEW ? t->root : tensor;
+}
+
+static void mark_operands(trn_plan *plan, uint32_t *used, int planned) {
+    const trn_file *f = plan->file;
+    for (uint64_t i = 0; i < f->operators_count; i++) {
+        const trn_record_operator *op = &f->operators[i];
+        if ((plan->ops[i].record != NULL) != planned) continue;
+        for (uint32_t k = 0; k < (uint32_t)op->input_count + op->output_count; k++) {
+            uint32_t tensor = f->operands[op->operands + k].tensor;
+            if (tensor != TRN_NONE) used[tensor] = used[root_of(f, tensor)] = (uint32_t)planned;
+        }
+    }
+}
+
+// used[tensor]: whether it is of any use to this plan. One that only blocks left out would touch has no elements.
+static void find_used(trn_plan *plan, uint32_t *used) {
+    const trn_file *f = plan->file;
+    for (uint64_t i = 0; i < f->tensors_count; i++) used[i] = 1;
+    mark_operands(plan, used, 0);
+    mark_operands(plan, used, 1);
+    for (uint64_t i = 0; i < f->inputs_count; i++) used[f->inputs[i].tensor] = 1;
+    for (uint64_t i = 0; i < f->outputs_count; i++) used[f->outputs[i].tensor] = 1;
+    for (uint64_t i = 0; i < f->states_count; i++) {
+        used[f->states[i].tensor] = 1;
+        if (f->states[i].initial != TRN_NONE) used[f->states[i].initial] = 1;
+    }
+    for (uint64_t i = 0; i < f->ties_count; i++) {
+        uint32_t source = f->ties[i].source, destination = f->ties[i].destination;
+        used[source] = used[root_of(f, source)] = used[destination] = used[root_of(f, destination)] = 1;
+    }
 }
 
 // dims of one tensor, and contiguous strides.
@@ -118,12 +172,17 @@ static trn_status size_tensors(trn_plan *plan, const int64_t *symbols, trn_error
         if (!trn_evaluate(f, i, symbols, &plan->values[i]))
             return trn_fail(error, TRN_OVERFLOW, TRN_NOWHERE, "expressions", "",
                             "expression %u has no value in 64 bits for these sizes", i);
+    choose_blocks(plan);
+    uint32_t *used = plan->lifetimes;  // which are found later
+    find_used(plan, used);
     for (uint64_t i = 0; i < f->tensors_count; i++) {
-        trn_status status = size_tensor(plan, i, error);
+        trn_status status = TRN_OK;
+        if (used[i]) status = size_tensor(plan, i, error);
+        else plan->tensors[i] = (trn_view){.dtype = f->tensors[i].dtype, .rank = f->tensors[i].rank};
         if (status != TRN_OK) return status;
     }
     for (uint64_t i = 0; i < f->tensors_count; i++) {
-        if (f->tensors[i].storage != trn_storage_VIEW) continue;
+        if (f->tensors[i].storage != trn_storage_VIEW || !used[i]) continue;
         trn_status status = size_view(plan, i, error);
         if (status != TRN_OK) return status;
     }
@@ -151,7 +210,8 @@ static trn_status prepare_operators(trn_plan *plan, const trn_ukernels *ukernels
     *workspace = 0;
     plan->work = 0;
     for (uint64_t i = 0; i < f->operators_count; i++) {
-        const trn_record_operator *record = &f->operators[i];
+        const trn_record_operator *record = plan->ops[i].record;
+        if (!record) continue;
         for (uint32_t k = 0; k < (uint32_t)record->input_count + record->output_count; k++) {
             trn_status status = check_layout(plan, record, k, error);
             if (status != TRN_OK) return status;
@@ -172,11 +232,6 @@ static trn_status prepare_operators(trn_plan *plan, const trn_ukernels *ukernels
         plan->work += op->work;
     }
     return TRN_OK;
-}
-
-static uint32_t root_of(const trn_file *f, uint32_t tensor) {
-    const trn_record_tensor *t = &f->tensors[tensor];
-    return t->storage == trn_storage_VIEW ? t->root : tensor;
 }
 
 // lifetimes[root] = the last operator that touches it or a view of it.

@@ -44,9 +44,6 @@ void trn_plan_place(trn_plan *plan, char *arena);
 // output that is NULL is kept in the arena (possible only where it shows a state).
 trn_status trn_plan_run(const trn_plan *plan, void *const *ports, trn_error *error);
 
-// Elements of a tensor (all dims multiplied).
-int64_t trn_view_elements(const trn_view *view);
-
 #define TRN_ALIGN 64
 static inline size_t trn_align(size_t n) { return (n + TRN_ALIGN - 1) / TRN_ALIGN * TRN_ALIGN; }
 

@@ -72,7 +72,9 @@ class Run:
             getattr(self, "_" + node.kind)(node)
 
     def _branch(self, node: Node) -> None:
-        self.block(node.blocks[0 if self.read(node.inputs[0]).reshape(-1)[0] else 1])
+        condition = self.read(node.inputs[0])
+        holds = condition.size > 0 if node.attributes["by_size"] else condition.reshape(-1)[0]
+        self.block(node.blocks[0 if holds else 1])
 
     def _shape(self, node: Node) -> None:
         self.view(node.outputs[0])[...] = self.shape(node.inputs[0])

@@ -146,21 +146,77 @@ def test_a_branch_that_drops_an_axis_is_taken_to_mean_it():
         engine.run({"x": random(2, 5, 3)})
 
 
-def test_other_questions_about_sizes_are_not_answered_by_guess():
-    nodes = [
-        node("Shape", "x", "s"),
-        node("Gather", "s zero", "n"),
-        node("Equal", "n two", "is2"),
-        choice(
-            "is2",
-            "y",
-            body([node("Concat", "x x", "p", axis=0)], "p"),
-            body([node("Identity", "x", "p")], "p"),
-            "twice",
-        ),
-    ]
-    with pytest.raises(ConversionError, match="If node 'twice'.*not provably the same"):
-        lowered(model(nodes, {"x": ["n", 3]}, "y", {"zero": A(0), "two": A(2)}))
+def length_of(question, than):
+    """Return nodes that compare the length of x with a number, as `c`, and their constants."""
+    nodes = [node("Shape", "x", "s"), node("Gather", "s zero", "n"), node(question, "n than", "c")]
+    return nodes, {"zero": A(0), "than": A(than)}
+
+
+LONG = body([node("Slice", "x start end axes", "p")], "p", {"start": A([0]), "end": A([4]), "axes": A([0])})
+DOUBLED = body([node("Concat", "x x", "p", axis=0)], "p")
+
+
+@pytest.mark.parametrize("question", ["Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual"])
+def test_a_question_about_sizes_is_a_choice_made_by_the_plan(question):
+    """The branches give results of different lengths; the one that is not taken need not make sense."""
+    nodes, constants = length_of(question, 4)
+    nodes += [choice("c", "y", LONG, DOUBLED), node("Neg", "y", "z")]
+    proto = model(nodes, {"x": ["n", 3]}, "z", constants)
+    graph = lowered(proto).graph
+    assert kinds(graph) == "branch elementwise"
+    engine = tinyrnn.load(convert_bytes(proto)[0])
+    for n in (1, 3, 4, 5, 9):
+        x = random(n, 3)
+        want = reference(proto, x=x)["z"]
+        np.testing.assert_array_equal(engine.run({"x": x})["z"], want)
+        np.testing.assert_array_equal(Run(graph)({"x": x})["z"], want)
+
+
+def test_only_the_branch_taken_has_to_make_sense():
+    """The rows over four, where there are any: with fewer, that shape would be negative."""
+    nodes, constants = length_of("Greater", 4)
+    over = [node("Sub", "n than", "m"), node("Unsqueeze", "m axis", "d"), node("Concat", "d width", "e", axis=0)]
+    over += [node("ConstantOfShape", "e", "p", value=numpy_helper.from_array(A([2], np.float32)))]
+    nodes += [choice("c", "y", body(over, "p"), body([node("Identity", "x", "p")], "p"))]
+    proto = model(nodes, {"x": ["n", 3]}, "y", constants | {"axis": A([0]), "width": A([3])})
+    engine = tinyrnn.load(convert_bytes(proto)[0])
+    for n in (1, 2, 5, 6):
+        x = random(n, 3)
+        np.testing.assert_array_equal(engine.run({"x": x})["y"], reference(proto, x=x)["y"])
+
+
+@pytest.mark.parametrize("op", ["And", "Or", "Not"])
+def test_answers_about_sizes_are_combined(op):
+    nodes, constants = length_of("Less", 6)
+    nodes += [node("Greater", "n two", "d"), node(op, "c" if op == "Not" else "c d", "e")]
+    nodes += [choice("e", "y", body([choice("d", "i", LONG, DOUBLED, "inner")], "i"), DOUBLED)]
+    proto = model(nodes, {"x": ["n", 3]}, "y", constants | {"two": A(2)})
+    engine = tinyrnn.load(convert_bytes(proto)[0])
+    for n in range(1, 9):
+        x = random(n, 3)
+        np.testing.assert_array_equal(engine.run({"x": x})["y"], reference(proto, x=x)["y"])
+
+
+def test_sizes_chosen_by_sizes_are_sizes():
+    nodes, constants = length_of("Greater", 4)
+    nodes += [node("Where", "c than n", "k"), node("Unsqueeze", "k zeros", "end")]
+    nodes += [node("Slice", "x zeros end zeros", "y")]
+    proto = model(nodes, {"x": ["n", 3]}, "y", constants | {"zeros": A([0])})
+    assert kinds(lowered(proto).graph) == "copy"
+    for n in (2, 4, 7):
+        x = random(n, 3)
+        np.testing.assert_array_equal(tinyrnn.load(convert_bytes(proto)[0]).run({"x": x})["y"], x[:4])
+
+
+def test_a_choice_by_the_number_of_steps_is_not_streamable():
+    nodes, constants = length_of("Greater", 4)
+    then = body([node("Neg", "h", "p")], "p")
+    nodes += [node("RNN", "x W R", "h", name="cell", hidden_size=4)]
+    nodes += [choice("c", "y", then, body([node("Identity", "h", "p")], "p"))]
+    constants |= {"W": random(1, 4, 3), "R": random(1, 4, 4)}
+    graph = lowered(model(nodes, {"x": ["t", "b", 3]}, "y", constants)).graph
+    assert not graph.streamable
+    assert "'choice' chooses by the number of steps" in graph.reason
 
 
 def test_a_decided_comparison_of_dimensions_folds():
