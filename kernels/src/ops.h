@@ -35,6 +35,7 @@ typedef struct trn_op_class {
     // Once a plan: operands' dims and strides against each other; fills op->plan, workspace_size and work.
     trn_status (*prepare)(trn_op *op, trn_error *error);
     trn_status (*run)(const trn_op *op, trn_error *error);
+    void (*place)(trn_op *op);  // NULL, or: once the plan's memory is known; tensors behind ports have no address yet
 } trn_op_class;
 
 // An operator of a plan.
@@ -85,6 +86,12 @@ static inline trn_view *trn_input(const trn_op *op, uint32_t i) {
 static inline trn_view *trn_output(const trn_op *op, uint32_t i) {
     const trn_record_tensor *t = trn_output_record(op->file, op->record, i);
     return t ? &op->tensors[t - op->file->tensors] : NULL;
+}
+
+// Whether a tensor lies in memory that the caller hands over at each run.
+static inline int trn_is_bound(const trn_file *file, const trn_record_tensor *t) {
+    uint8_t storage = t->storage == trn_storage_VIEW ? file->tensors[t->root].storage : t->storage;
+    return storage == trn_storage_INPUT || storage == trn_storage_OUTPUT;
 }
 
 // Attribute i as an integer, or as the float it holds the bits of.

@@ -401,7 +401,12 @@ void trn_plan_place(trn_plan *plan, char *arena) {
         uintptr_t offset = (uintptr_t)plan->tensors[i].data * trn_dtype_size(t->dtype);
         plan->tensors[i].data = root ? root + offset : NULL;
     }
-    for (uint64_t i = 0; i < f->operators_count; i++) plan->ops[i].workspace = arena + plan->workspace_offset;
+    for (uint64_t i = 0; i < f->operators_count; i++) {
+        trn_op *op = &plan->ops[i];
+        if (!op->record) continue;
+        op->workspace = arena + plan->workspace_offset;
+        if (op->class->place) op->class->place(op);
+    }
     // What an output falls back on when the caller gives no memory for it is kept beside its binding.
     for (uint64_t i = 0; i < plan->binding_count; i++)
         plan->bindings[i].fallback = plan->tensors[plan->bindings[i].tensor].data;

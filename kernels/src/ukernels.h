@@ -6,6 +6,26 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// Steps of one row of a recurrent layer, for the slots f32_*_steps. Columns are those of the packed matrices.
+typedef struct trn_steps {
+    size_t count, n;  // steps, hidden units
+    size_t k;         // elements of x; 0: init has its products already
+    const float *x;   // [count, k], rows x_stride apart
+    ptrdiff_t x_stride;
+    const float *w, *r;  // [k, columns], [n, columns]
+    const float *init;   // [count, columns], rows init_stride apart: the bias, or the products of x on top of it
+    ptrdiff_t init_stride;
+    const float *hidden_w, *hidden_r;  // of the GRU that resets before its product, whose hidden gate stands apart
+    const float *hidden_init;          // likewise; of the GRU that resets after: the hidden gate's recurrent bias, one row
+    ptrdiff_t hidden_init_stride;
+    float *h, *c;  // [n], advanced in place; c: LSTM
+    float *y;      // [count, n], rows y_stride apart; NULL: not wanted
+    ptrdiff_t y_stride;
+    float *scratch;  // TRN_STEPS_SCRATCH * ceil16(n) floats
+} trn_steps;
+
+enum { TRN_STEPS_SCRATCH = 6 };
+
 typedef struct trn_ukernels {
     const char *isa;  // its row in isa.def
     int fused;        // 1 when its multiply-add rounds once, so that fp32 results are the same bytes as everywhere

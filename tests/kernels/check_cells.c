@@ -28,6 +28,11 @@ typedef struct result {
 static void free_result(result *r) { check_free(&r->first), check_free(&r->second); }
 
 // The state goes in and comes out in one place where the cell allows it.
+static result rnn(const trn_ukernels *table, const problem *p) {
+    result r = {check_new(p->n, 1), check_new(0, 0)};
+    table->f32_rnn_cell(p->n, p->gates.data, r.first.data);
+    return r;
+}
 static result lstm(const trn_ukernels *table, const problem *p) {
     result r = {p->in_place ? check_copy(&p->state) : check_new(p->n, 1), check_new(p->n, 1)};
     table->f32_lstm_cell(p->n, p->gates.data, p->in_place ? r.first.data : p->state.data, r.first.data, r.second.data);
@@ -108,6 +113,7 @@ static void family(const trn_ukernels *reference, const trn_ukernels *table) {
             formulas(&p, &l, &g, &reset, &update);
             free_result(&l), free_result(&g), free_result(&reset), free_result(&update);
         }
+        compare("f32_rnn_cell", reference, table, rnn, &p);
         compare("f32_lstm_cell", reference, table, lstm, &p);
         compare("f32_gru_cell", reference, table, gru, &p);
         compare("f32_gru_reset", reference, table, gru_reset, &p);

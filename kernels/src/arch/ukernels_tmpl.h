@@ -11,6 +11,7 @@
 #include "pow_tmpl.h"
 #include "gemm_tmpl.h"
 #include "cells_tmpl.h"
+#include "steps_tmpl.h"
 #include "map_tmpl.h"
 #include "reduce_tmpl.h"
 #include "softmax_tmpl.h"

@@ -22,7 +22,23 @@ TRN_INLINE __m256i vec_first(size_t n) { return _mm256_loadu_si256((const __m256
 TRN_INLINE vf vf_load(const float *p) { return _mm256_loadu_ps(p); }
 TRN_INLINE vf vf_load_n(const float *p, size_t n) { return _mm256_maskload_ps(p, vec_first(n)); }
 TRN_INLINE void vf_store(float *p, vf a) { _mm256_storeu_ps(p, a); }
-TRN_INLINE void vf_store_n(float *p, vf a, size_t n) { _mm256_maskstore_ps(p, vec_first(n), a); }
+// Parts of 4, 2 and 1: a masked store is slow on several processors.
+TRN_INLINE void vf_store_n(float *p, vf a, size_t n) {
+    __m128 part = _mm256_castps256_ps128(a);
+    if (n & 8) {
+        _mm256_storeu_ps(p, a);
+        return;
+    }
+    if (n & 4) {
+        _mm_storeu_ps(p, part);
+        p += 4, part = _mm256_extractf128_ps(a, 1);
+    }
+    if (n & 2) {
+        _mm_storel_pi((__m64 *)p, part);
+        p += 2, part = _mm_movehl_ps(part, part);
+    }
+    if (n & 1) _mm_store_ss(p, part);
+}
 TRN_INLINE vf vf_set1(float x) { return _mm256_set1_ps(x); }
 TRN_INLINE vf vf_zero(void) { return _mm256_setzero_ps(); }
 

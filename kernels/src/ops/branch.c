@@ -30,4 +30,4 @@ static trn_status run(const trn_op *op, trn_error *error) {
     return trn_run_block(op->ops, op->file, block, error);
 }
 
-const trn_op_class trn_op_class_branch = {check, 0, NULL, prepare, run};
+const trn_op_class trn_op_class_branch = {.check = check, .prepare = prepare, .run = run};

@@ -141,4 +141,4 @@ static trn_status run(const trn_op *op, trn_error *error) {
     return TRN_OK;
 }
 
-const trn_op_class trn_op_class_conv = {check, sizeof(conv_plan), NULL, prepare, run};
+const trn_op_class trn_op_class_conv = {.check = check, .plan_size = sizeof(conv_plan), .prepare = prepare, .run = run};

@@ -25,4 +25,5 @@ static trn_status run(const trn_op *op, trn_error *error) {
     return TRN_OK;
 }
 
-const trn_op_class trn_op_class_copy = {check, sizeof(trn_copy_plan), NULL, prepare, run};
+const trn_op_class trn_op_class_copy = {
+    .check = check, .plan_size = sizeof(trn_copy_plan), .prepare = prepare, .run = run};

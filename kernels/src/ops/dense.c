@@ -110,4 +110,5 @@ static trn_status run(const trn_op *op, trn_error *error) {
     return TRN_OK;
 }
 
-const trn_op_class trn_op_class_dense = {check, sizeof(dense_plan), NULL, prepare, run};
+const trn_op_class trn_op_class_dense = {
+    .check = check, .plan_size = sizeof(dense_plan), .prepare = prepare, .run = run};

@@ -338,4 +338,5 @@ static trn_status run(const trn_op *op, trn_error *error) {
     return TRN_OK;
 }
 
-const trn_op_class trn_op_class_elementwise = {check, sizeof(elementwise_plan), extra_size, prepare, run};
+const trn_op_class trn_op_class_elementwise = {
+    .check = check, .plan_size = sizeof(elementwise_plan), .extra_size = extra_size, .prepare = prepare, .run = run};

@@ -62,4 +62,5 @@ static trn_status run(const trn_op *op, trn_error *error) {
     return TRN_OK;
 }
 
-const trn_op_class trn_op_class_gather = {check, sizeof(gather_plan), NULL, prepare, run};
+const trn_op_class trn_op_class_gather = {
+    .check = check, .plan_size = sizeof(gather_plan), .prepare = prepare, .run = run};

@@ -52,4 +52,5 @@ static trn_status run(const trn_op *op, trn_error *error) {
     return TRN_OK;
 }
 
-const trn_op_class trn_op_class_gather_elements = {check, sizeof(gather_elements_plan), NULL, prepare, run};
+const trn_op_class trn_op_class_gather_elements = {
+    .check = check, .plan_size = sizeof(gather_elements_plan), .prepare = prepare, .run = run};

@@ -53,4 +53,5 @@ static trn_status run(const trn_op *op, trn_error *error) {
     return TRN_OK;
 }
 
-const trn_op_class trn_op_class_normalize = {check, sizeof(normalize_plan), NULL, prepare, run};
+const trn_op_class trn_op_class_normalize = {
+    .check = check, .plan_size = sizeof(normalize_plan), .prepare = prepare, .run = run};

@@ -90,4 +90,4 @@ static trn_status run(const trn_op *op, trn_error *error) {
     return TRN_OK;
 }
 
-const trn_op_class trn_op_class_pack = {check, sizeof(pack_plan), NULL, prepare, run};
+const trn_op_class trn_op_class_pack = {.check = check, .plan_size = sizeof(pack_plan), .prepare = prepare, .run = run};

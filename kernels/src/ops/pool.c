@@ -89,4 +89,4 @@ static trn_status run(const trn_op *op, trn_error *error) {
     return TRN_OK;
 }
 
-const trn_op_class trn_op_class_pool = {check, sizeof(pool_plan), NULL, prepare, run};
+const trn_op_class trn_op_class_pool = {.check = check, .plan_size = sizeof(pool_plan), .prepare = prepare, .run = run};

@@ -43,4 +43,4 @@ static trn_status run(const trn_op *op, trn_error *error) {
     return TRN_OK;
 }
 
-const trn_op_class trn_op_class_range = {check, 0, NULL, prepare, run};
+const trn_op_class trn_op_class_range = {.check = check, .prepare = prepare, .run = run};

@@ -7,7 +7,8 @@
 // single steps give the same bytes.
 #include "recurrent.h"
 
-#define BLOCK_BYTES (128 << 10)  // of gates that one block of steps may fill
+#define BLOCK_BYTES   (128 << 10)  // of gates that one block of steps may fill
+#define INLINE_FLOATS 2048         // of input weights up to which a row's products are computed step by step
 
 static int64_t gates_of(int64_t cell, int64_t linear_before_reset) {
     return cell == trn_cell_RNN ? 1 : cell == trn_cell_LSTM ? 4 : linear_before_reset ? 3 : 2;
@@ -146,7 +147,7 @@ static int is_plain(const trn_op *op, const recurrent_plan *p) {
 }
 
 // The buffers of one run, added up or handed out.
-void trn_recurrent_buffers(const recurrent_plan *p, trn_scratch *scratch, recurrent_buffers *b) {
+static void take_buffers(const recurrent_plan *p, trn_scratch *scratch, recurrent_buffers *b) {
     int64_t rows = p->batch, extra = p->hidden_gate ? p->padded : 0;
     b->h = trn_scratch_take(scratch, rows * p->hidden, sizeof(float));
     b->c = trn_scratch_take(scratch, p->cell == trn_cell_LSTM ? rows * p->hidden : 0, sizeof(float));
@@ -155,6 +156,7 @@ void trn_recurrent_buffers(const recurrent_plan *p, trn_scratch *scratch, recurr
     b->h_gates =
         trn_scratch_take(scratch, p->cell == trn_cell_GRU && !p->hidden_gate ? rows * p->columns : 0, sizeof(float));
     b->reset_h = trn_scratch_take(scratch, p->hidden_gate ? rows * p->hidden : 0, sizeof(float));
+    b->steps = trn_scratch_take(scratch, rows == 1 ? TRN_STEPS_SCRATCH * p->padded : 0, sizeof(float));
     b->lens = trn_scratch_take(scratch, rows, sizeof(int32_t));
 }
 
@@ -188,185 +190,19 @@ static trn_status prepare(trn_op *op, trn_error *error) {
     const trn_view *peepholes = trn_input(op, trn_in_recurrent_peepholes);
     p->peephole_stride = peepholes ? peepholes->strides[1] : 0;
     p->plain = is_plain(op, p);
+    p->inputs_apart = p->steps > 1 && p->input * p->columns > INLINE_FLOATS;
     int64_t step_floats = 0;
     TRN_OP_REQUIRE(op, error, trn_mul(p->batch, p->columns, &step_floats), "x", "the batch is too large");
     p->block = step_floats > 0 ? BLOCK_BYTES / 4 / step_floats : 1;
     if (p->block > p->steps) p->block = p->steps;
     if (p->block < 1) p->block = 1;
     trn_scratch scratch = {0};
-    recurrent_buffers buffers;
-    trn_recurrent_buffers(p, &scratch, &buffers);
+    take_buffers(p, &scratch, &p->buffers);
     if (scratch.overflow) return TRN_OP_FAIL(op, error, TRN_OVERFLOW, "x", "the batch is too large");
     op->workspace_size = scratch.used;
     op->work = (double)p->steps * (double)p->batch * (double)p->directions *
                (double)(p->columns + (p->hidden_gate ? p->padded : 0)) * (double)(p->input + p->hidden);
     return TRN_OK;
-}
-
-// One direction's operands.
-typedef struct direction {
-    const float *input_weights, *recurrent_weights, *bias;
-    const float *hidden_input_weights, *hidden_recurrent_weights, *hidden_bias, *peepholes;
-    const recurrent_function *functions;
-    const int32_t *lens;  // [batch], NULL: every row has all steps
-    int reverse;
-} direction;
-
-static const float *matrix(const trn_op *op, uint32_t input, int64_t d, int64_t rows, int64_t columns) {
-    const trn_view *v = trn_input(op, input);
-    return v ? (const float *)v->data + d * rows * columns : NULL;
-}
-
-static const float *row_of(const trn_op *op, uint32_t input, int64_t d) {
-    const trn_view *v = trn_input(op, input);
-    return v ? (const float *)v->data + d * v->strides[0] : NULL;
-}
-
-// The input's products for m rows of x, a chain from the bias each, into gates (and hidden).
-static void multiply_input(const trn_op *op, const recurrent_plan *p, const direction *d, int64_t m, const float *x,
-                           int64_t x_stride, float *gates, int64_t gates_stride, float *hidden, int64_t hidden_stride) {
-    size_t panel = p->gates == 1 ? 64 : 16 * (size_t)p->gates;
-    op->ukernels->f32_gemm((size_t)m, (size_t)p->columns, (size_t)p->input, x, (ptrdiff_t)x_stride, d->input_weights,
-                           panel, d->bias, 0, gates, (ptrdiff_t)gates_stride);
-    if (p->hidden_gate)
-        op->ukernels->f32_gemm((size_t)m, (size_t)p->padded, (size_t)p->input, x, (ptrdiff_t)x_stride,
-                               d->hidden_input_weights, 64, d->hidden_bias, 0, hidden, (ptrdiff_t)hidden_stride);
-}
-
-// The input's products of n steps from time t on, all rows, in as few matrix products as x's strides allow.
-static void multiply_block(const trn_op *op, const recurrent_plan *p, const direction *d, const recurrent_buffers *b,
-                           int64_t t, int64_t n) {
-    const trn_view *x = trn_input(op, trn_in_recurrent_x);
-    int64_t time_stride = x->strides[0], row_stride = x->strides[1], rows = p->batch, columns = p->columns,
-            padded = p->padded;
-    const float *from = (const float *)x->data + t * time_stride;
-    if (rows == 1 || n == 1 || time_stride == rows * row_stride) {
-        multiply_input(op, p, d, n * rows, from, rows == 1 ? time_stride : row_stride, b->gates, columns, b->hidden,
-                       padded);
-        return;
-    }
-    for (int64_t r = 0; r < rows; r++)  // one row's steps at a time: their results lie `rows` apart
-        multiply_input(op, p, d, n, from + r * row_stride, time_stride, b->gates + r * columns, rows * columns,
-                       b->hidden + (p->hidden_gate ? r * padded : 0), rows * padded);
-}
-
-// With lengths and reverse, each row walks its own times: its products are computed where it stands.
-static void multiply_rows(const trn_op *op, const recurrent_plan *p, const direction *d, const recurrent_buffers *b,
-                          int64_t step) {
-    const trn_view *x = trn_input(op, trn_in_recurrent_x);
-    for (int64_t r = 0; r < p->batch; r++) {
-        int64_t t = d->lens[r] - (int64_t)1 - step;
-        if (t < 0) t = 0;  // the row has ended: its result will not be used
-        multiply_input(op, p, d, 1, (const float *)x->data + t * x->strides[0] + r * x->strides[1], 0,
-                       b->gates + r * p->columns, 0, b->hidden + (p->hidden_gate ? r * p->padded : 0), 0);
-    }
-}
-
-// Continues the sums of all rows with the hidden state's products.
-static void multiply_hidden(const trn_op *op, const recurrent_plan *p, const direction *d, const recurrent_buffers *b,
-                            float *gates) {
-    size_t panel = p->gates == 1 ? 64 : 16 * (size_t)p->gates, rows = (size_t)p->batch, n = (size_t)p->columns,
-           h = (size_t)p->hidden;
-    if (p->cell != trn_cell_GRU || p->hidden_gate) {
-        op->ukernels->f32_gemm(rows, n, h, b->h, (ptrdiff_t)h, d->recurrent_weights, panel, gates, (ptrdiff_t)n, gates,
-                               (ptrdiff_t)n);
-        return;
-    }
-    // Reset after the product: z and r continue their chains, the hidden gate's recurrent part starts one of its own.
-    for (size_t r = 0; r < rows; r++)
-        for (size_t j = 0; j < n; j += 48) {
-            memcpy(b->h_gates + r * n + j, gates + r * n + j, 32 * sizeof(float));
-            memcpy(b->h_gates + r * n + j + 32, d->hidden_bias + j / 3, 16 * sizeof(float));
-        }
-    op->ukernels->f32_gemm(rows, n, h, b->h, (ptrdiff_t)h, d->recurrent_weights, panel, b->h_gates, (ptrdiff_t)n,
-                           b->h_gates, (ptrdiff_t)n);
-}
-
-// The cell of every row that is still within its length.
-static void apply_cell(const trn_op *op, const recurrent_plan *p, const direction *d, const recurrent_buffers *b,
-                       float *gates, float *hidden, int64_t step) {
-    const trn_ukernels *k = op->ukernels;
-    size_t n = (size_t)p->hidden;
-    for (int64_t r = 0; r < p->batch; r++) {
-        if (d->lens && step >= d->lens[r]) continue;
-        float *g = gates + r * p->columns, *h = b->h + r * p->hidden,
-              *c = b->c + (p->cell == trn_cell_LSTM ? r * p->hidden : 0);
-        const float *h_gates = b->h_gates + (p->cell == trn_cell_GRU && !p->hidden_gate ? r * p->columns : 0);
-        if (!p->plain) trn_recurrent_cell(k, p, d->functions, d->peepholes, g, h_gates, h, c);
-        else if (p->cell == trn_cell_LSTM) k->f32_lstm_cell(n, g, c, c, h);
-        else if (p->cell == trn_cell_RNN) k->f32_vmap(trn_fn_TANH, n, g, 0, 0, h);
-        else if (!p->hidden_gate) k->f32_gru_cell(n, g, h_gates, h, h);
-        if (p->hidden_gate) {
-            if (p->plain) k->f32_gru_reset(n, g, h, b->reset_h + r * p->hidden);
-            else trn_recurrent_reset(k, p, d->functions, g, h, b->reset_h + r * p->hidden);
-        }
-    }
-    if (!p->hidden_gate) return;
-    k->f32_gemm((size_t)p->batch, (size_t)p->padded, n, b->reset_h, (ptrdiff_t)n, d->hidden_recurrent_weights, 64,
-                hidden, (ptrdiff_t)p->padded, hidden, (ptrdiff_t)p->padded);
-    for (int64_t r = 0; r < p->batch; r++) {
-        if (d->lens && step >= d->lens[r]) continue;
-        float *h = b->h + r * p->hidden;
-        if (p->plain) k->f32_gru_update(n, gates + r * p->columns, hidden + r * p->padded, h, h);
-        else trn_recurrent_update(k, p, d->functions, gates + r * p->columns, hidden + r * p->padded, h);
-    }
-}
-
-// y at this step: the hidden state of rows within their length (at their own time when reversed), zeros past it.
-static void write_y(const trn_op *op, const recurrent_plan *p, const direction *d, const recurrent_buffers *b,
-                    int64_t direction_index, int64_t step) {
-    const trn_view *y = trn_output(op, trn_out_recurrent_y);
-    if (!y) return;
-    for (int64_t r = 0; r < p->batch; r++) {
-        int64_t length = d->lens ? d->lens[r] : p->steps;
-        int64_t t = step < length && d->reverse ? length - 1 - step : step;
-        float *to = (float *)y->data + t * y->strides[0] + direction_index * y->strides[1] + r * y->strides[2];
-        if (step < length) memcpy(to, b->h + r * p->hidden, (size_t)p->hidden * sizeof(float));
-        else memset(to, 0, (size_t)p->hidden * sizeof(float));
-    }
-}
-
-// [batch, hidden] between a buffer and the part of a [directions, batch, hidden] operand, through any strides.
-static void load_state(const trn_view *v, int64_t d, const recurrent_plan *p, float *to) {
-    if (!v) memset(to, 0, (size_t)(p->batch * p->hidden) * sizeof(float));
-    for (int64_t r = 0; v && r < p->batch; r++) {
-        const float *from = (const float *)v->data + d * v->strides[0] + r * v->strides[1];
-        if (v->strides[2] == 1) memcpy(to + r * p->hidden, from, (size_t)p->hidden * sizeof(float));
-        else
-            for (int64_t i = 0; i < p->hidden; i++) to[r * p->hidden + i] = from[i * v->strides[2]];
-    }
-}
-
-static void store_state(const trn_view *v, int64_t d, const recurrent_plan *p, const float *from) {
-    for (int64_t r = 0; v && r < p->batch; r++) {
-        float *to = (float *)v->data + d * v->strides[0] + r * v->strides[1];
-        if (v->strides[2] == 1) memcpy(to, from + r * p->hidden, (size_t)p->hidden * sizeof(float));
-        else
-            for (int64_t i = 0; i < p->hidden; i++) to[i * v->strides[2]] = from[r * p->hidden + i];
-    }
-}
-
-static void run_direction(const trn_op *op, const recurrent_plan *p, const direction *d, const recurrent_buffers *b,
-                          int64_t index) {
-    load_state(trn_input(op, trn_in_recurrent_initial_h), index, p, b->h);
-    if (p->cell == trn_cell_LSTM) load_state(trn_input(op, trn_in_recurrent_initial_c), index, p, b->c);
-    int own_times = d->lens && d->reverse;
-    int64_t block = own_times ? 1 : p->block;
-    for (int64_t done = 0; done < p->steps; done += block) {
-        int64_t n = p->steps - done < block ? p->steps - done : block;
-        if (own_times) multiply_rows(op, p, d, b, done);
-        else multiply_block(op, p, d, b, d->reverse ? p->steps - done - n : done, n);
-        for (int64_t s = 0; s < n; s++) {
-            int64_t at = d->reverse ? n - 1 - s : s;
-            float *gates = b->gates + at * p->batch * p->columns,
-                  *hidden = b->hidden + (p->hidden_gate ? at * p->batch * p->padded : 0);
-            multiply_hidden(op, p, d, b, gates);
-            apply_cell(op, p, d, b, gates, hidden, done + s);
-            write_y(op, p, d, b, index, done + s);
-        }
-    }
-    store_state(trn_output(op, trn_out_recurrent_y_h), index, p, b->h);
-    if (p->cell == trn_cell_LSTM) store_state(trn_output(op, trn_out_recurrent_y_c), index, p, b->c);
 }
 
 // The lengths are data, which another thread or a changed file may alter between a check and a use: they are copied
@@ -383,19 +219,20 @@ static trn_status take_lens(const trn_op *op, const recurrent_plan *p, const trn
     return TRN_OK;
 }
 
-static trn_status run(const trn_op *op, trn_error *error) {
-    const recurrent_plan *p = op->plan;
-    const trn_view *lens = trn_input(op, trn_in_recurrent_sequence_lens);
-    trn_scratch scratch = {.base = op->workspace};
-    recurrent_buffers buffers;
-    trn_recurrent_buffers(p, &scratch, &buffers);
-    if (p->batch == 0) return TRN_OK;
-    if (lens) {
-        trn_status status = take_lens(op, p, lens, buffers.lens, error);
-        if (status != TRN_OK) return status;
-    }
-    for (int64_t i = 0; i < p->directions; i++) {
-        direction d = {
+static const float *matrix(const trn_op *op, uint32_t input, int64_t d, int64_t rows, int64_t columns) {
+    const trn_view *v = trn_input(op, input);
+    return v ? (const float *)v->data + d * rows * columns : NULL;
+}
+
+static const float *row_of(const trn_op *op, uint32_t input, int64_t d) {
+    const trn_view *v = trn_input(op, input);
+    return v ? (const float *)v->data + d * v->strides[0] : NULL;
+}
+
+// The addresses of everything but the data that pass by.
+static void resolve(const trn_op *op, recurrent_plan *p) {
+    for (int64_t i = 0; i < p->directions; i++)
+        p->each[i] = (recurrent_direction){
             .input_weights = matrix(op, trn_in_recurrent_input_weights, i, p->input, p->columns),
             .recurrent_weights = matrix(op, trn_in_recurrent_recurrent_weights, i, p->hidden, p->columns),
             .bias = row_of(op, trn_in_recurrent_bias, i),
@@ -404,12 +241,111 @@ static trn_status run(const trn_op *op, trn_error *error) {
             .hidden_bias = row_of(op, trn_in_recurrent_hidden_bias, i),
             .peepholes = row_of(op, trn_in_recurrent_peepholes, i),
             .functions = p->functions + i * p->activations,
-            .lens = lens ? buffers.lens : NULL,
+            .lens = trn_input(op, trn_in_recurrent_sequence_lens) ? p->buffers.lens : NULL,
             .reverse = p->direction == trn_direction_REVERSE || i == 1,
+            .index = i,
         };
-        run_direction(op, p, &d, &buffers, i);
+}
+
+// Weights are where they are, unless they come through a port.
+static void place(trn_op *op) {
+    recurrent_plan *p = op->plan;
+    trn_scratch scratch = {.base = op->workspace};
+    take_buffers(p, &scratch, &p->buffers);
+    resolve(op, p);
+    p->fixed = 1;
+    for (uint32_t i = trn_in_recurrent_input_weights; i <= trn_in_recurrent_peepholes; i++)
+        if (trn_input(op, i) && trn_is_bound(op->file, trn_input_record(op->file, op->record, i))) p->fixed = 0;
+}
+
+/* ---- One row ---------------------------------------------------------------------------------------------------- */
+
+// Where the state of direction d is advanced in place: in the output that takes it, else in the buffer. It starts from
+// `initial`, or 0.
+static float *begin_state(const trn_view *initial, const trn_view *last, int64_t d, const recurrent_plan *p,
+                          float *buffer) {
+    size_t bytes = (size_t)p->hidden * sizeof(float);
+    int in_place = last && (last->strides[2] == 1 || p->hidden == 1);
+    float *state = in_place ? (float *)last->data + d * last->strides[0] : buffer;
+    if (!initial) return memset(state, 0, bytes);
+    const float *from = (const float *)initial->data + d * initial->strides[0];
+    if (from == state) return state;
+    if (initial->strides[2] == 1) return memmove(state, from, bytes);
+    for (int64_t i = 0; i < p->hidden; i++) state[i] = from[i * initial->strides[2]];
+    return state;
+}
+
+static void end_state(const trn_view *last, int64_t d, const recurrent_plan *p, const float *state) {
+    if (!last || state == (float *)last->data + d * last->strides[0]) return;
+    for (int64_t i = 0; i < p->hidden; i++)
+        ((float *)last->data + d * last->strides[0])[i * last->strides[2]] = state[i];
+}
+
+// The slot of each cell, in the order of recurrent_plan.
+static void run_steps(const trn_op *op, const recurrent_plan *p, const trn_steps *steps) {
+    const trn_ukernels *k = op->ukernels;
+    if (p->cell == trn_cell_LSTM) k->f32_lstm_steps(steps);
+    else if (p->cell == trn_cell_RNN) k->f32_rnn_steps(steps);
+    else if (p->hidden_gate) k->f32_gru_before_steps(steps);
+    else k->f32_gru_steps(steps);
+}
+
+// A direction of a plain cell and one row. The products of x are computed beforehand, a block of steps at a time, where
+// their weights are so many that reading them once a block pays.
+static void run_row(const trn_op *op, const recurrent_plan *p, const recurrent_direction *d) {
+    const trn_view *x = trn_input(op, trn_in_recurrent_x), *y = trn_output(op, trn_out_recurrent_y);
+    const trn_view *y_h = trn_output(op, trn_out_recurrent_y_h), *y_c = trn_output(op, trn_out_recurrent_y_c);
+    const recurrent_buffers *b = &p->buffers;
+    int64_t sign = d->reverse ? -1 : 1, block = p->inputs_apart ? p->block : p->steps;
+    trn_steps s = {.n = (size_t)p->hidden,
+                   .k = p->inputs_apart ? 0 : (size_t)p->input,
+                   .x_stride = (ptrdiff_t)(sign * x->strides[0]),
+                   .w = d->input_weights,
+                   .r = d->recurrent_weights,
+                   .init = d->bias,
+                   .hidden_w = d->hidden_input_weights,
+                   .hidden_r = d->hidden_recurrent_weights,
+                   .hidden_init = d->hidden_bias,
+                   .scratch = b->steps};
+    s.h = begin_state(trn_input(op, trn_in_recurrent_initial_h), y_h, d->index, p, b->h);
+    if (p->cell == trn_cell_LSTM) s.c = begin_state(trn_input(op, trn_in_recurrent_initial_c), y_c, d->index, p, b->c);
+    if (y) s.y_stride = (ptrdiff_t)(sign * y->strides[0]);
+    for (int64_t done = 0, n; done < p->steps; done += n) {
+        n = p->steps - done < block ? p->steps - done : block;
+        int64_t first = d->reverse ? p->steps - done - n : done;  // of the block, in time
+        int64_t start = d->reverse ? p->steps - 1 - done : done;
+        s.count = (size_t)n;
+        s.x = (const float *)x->data + start * x->strides[0];
+        if (y) s.y = (float *)y->data + start * y->strides[0] + d->index * y->strides[1];
+        if (p->inputs_apart) {
+            int64_t last = d->reverse ? n - 1 : 0;
+            trn_recurrent_multiply_input(op, p, d, n, (const float *)x->data + first * x->strides[0], x->strides[0],
+                                         b->gates, p->columns, b->hidden, p->padded);
+            s.init = b->gates + last * p->columns, s.init_stride = (ptrdiff_t)(sign * p->columns);
+            if (p->hidden_gate)
+                s.hidden_init = b->hidden + last * p->padded, s.hidden_init_stride = (ptrdiff_t)(sign * p->padded);
+        }
+        run_steps(op, p, &s);
+    }
+    end_state(y_h, d->index, p, s.h);
+    if (p->cell == trn_cell_LSTM) end_state(y_c, d->index, p, s.c);
+}
+
+static trn_status run(const trn_op *op, trn_error *error) {
+    recurrent_plan *p = op->plan;
+    const trn_view *lens = trn_input(op, trn_in_recurrent_sequence_lens);
+    if (p->batch == 0) return TRN_OK;
+    if (!p->fixed) resolve(op, p);
+    if (lens) {
+        trn_status status = take_lens(op, p, lens, p->buffers.lens, error);
+        if (status != TRN_OK) return status;
+    }
+    for (int64_t i = 0; i < p->directions; i++) {
+        if (p->plain && p->batch == 1 && !lens) run_row(op, p, &p->each[i]);
+        else trn_recurrent_run_rows(op, p, &p->each[i]);
     }
     return TRN_OK;
 }
 
-const trn_op_class trn_op_class_recurrent = {check, sizeof(recurrent_plan), NULL, prepare, run};
+const trn_op_class trn_op_class_recurrent = {
+    .check = check, .plan_size = sizeof(recurrent_plan), .prepare = prepare, .place = place, .run = run};

@@ -12,6 +12,28 @@ typedef struct recurrent_function {
     float alpha, beta;
 } recurrent_function;
 
+// Workspace of a run.
+typedef struct recurrent_buffers {
+    float *h;        // [batch, hidden] the hidden state
+    float *c;        // [batch, hidden] LSTM's cell state
+    float *gates;    // [block, batch, columns] sums, in panel order
+    float *hidden;   // [block, batch, padded] the hidden gate's sums, where it stands apart
+    float *h_gates;  // [batch, columns] GRU that resets after: sums of the recurrent part
+    float *reset_h;  // [batch, hidden] GRU that resets before: r * h
+    float *steps;    // scratch memory of the kernels for one row
+    int32_t *lens;   // [batch] steps of each row
+} recurrent_buffers;
+
+// One direction's operands.
+typedef struct recurrent_direction {
+    const float *input_weights, *recurrent_weights, *bias;
+    const float *hidden_input_weights, *hidden_recurrent_weights, *hidden_bias, *peepholes;
+    const recurrent_function *functions;
+    const int32_t *lens;  // [batch], NULL: every row has all steps
+    int reverse;
+    int64_t index;
+} recurrent_direction;
+
 typedef struct recurrent_plan {
     uint32_t cell, direction;
     int hidden_gate;  // a GRU that resets before its product: the hidden gate stands apart
@@ -26,18 +48,18 @@ typedef struct recurrent_plan {
     int64_t activations;      // a direction
     int64_t peephole_stride;  // between those of i, o and f
     recurrent_function functions[6];
+    int inputs_apart;  // of one row: the products of x are computed a block of steps at a time, before the steps
+    int fixed;         // no operand in `each` comes through a port
+    recurrent_direction each[2];
+    recurrent_buffers buffers;
 } recurrent_plan;
 
-// Workspace of a run.
-typedef struct recurrent_buffers {
-    float *h;        // [batch, hidden] the hidden state
-    float *c;        // [batch, hidden] LSTM's cell state
-    float *gates;    // [block, batch, columns] sums, in panel order
-    float *hidden;   // [block, batch, padded] the hidden gate's sums, where it stands apart
-    float *h_gates;  // [batch, columns] GRU that resets after: sums of the recurrent part
-    float *reset_h;  // [batch, hidden] GRU that resets before: r * h
-    int32_t *lens;   // [batch] steps of each row
-} recurrent_buffers;
+// The input's products for m rows of x, a chain from the bias each, into gates (and hidden).
+void trn_recurrent_multiply_input(const trn_op *op, const recurrent_plan *p, const recurrent_direction *d, int64_t m,
+                                  const float *x, int64_t x_stride, float *gates, int64_t gates_stride, float *hidden,
+                                  int64_t hidden_stride);
+// All steps of all rows, whatever the cell.
+void trn_recurrent_run_rows(const trn_op *op, const recurrent_plan *p, const recurrent_direction *d);
 
 // The cells with any activations, clip, peepholes and input_forget, one row. functions: of the direction. They do in
 // several passes over 16 units what the kernels f32_lstm_cell, f32_gru_cell, f32_gru_reset and f32_gru_update do in

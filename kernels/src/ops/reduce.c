@@ -153,4 +153,5 @@ static trn_status run(const trn_op *op, trn_error *error) {
     return TRN_OK;
 }
 
-const trn_op_class trn_op_class_reduce = {check, sizeof(reduce_plan), NULL, prepare, run};
+const trn_op_class trn_op_class_reduce = {
+    .check = check, .plan_size = sizeof(reduce_plan), .prepare = prepare, .run = run};

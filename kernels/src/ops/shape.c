@@ -22,4 +22,4 @@ static trn_status run(const trn_op *op, trn_error *error) {
     return TRN_OK;
 }
 
-const trn_op_class trn_op_class_shape = {check, 0, NULL, prepare, run};
+const trn_op_class trn_op_class_shape = {.check = check, .prepare = prepare, .run = run};
