@@ -36,6 +36,10 @@ typedef struct trn_op_class {
     trn_status (*prepare)(trn_op *op, trn_error *error);
     trn_status (*run)(const trn_op *op, trn_error *error);
     void (*place)(trn_op *op);  // NULL, or: once the plan's memory is known; tensors behind ports have no address yet
+    // NULL, or: whether an input may lie in the very memory of an output, which the operator then advances.
+    int (*advances)(uint32_t input, uint32_t output);
+    // NULL, or: whether a run can return an error, which depends on data.
+    int (*may_fail)(const trn_file *file, const trn_record_operator *record);
 } trn_op_class;
 
 // An operator of a plan.

@@ -36,6 +36,7 @@ static void lay_out(trn_plan *plan, trn_scratch *scratch) {
     plan->bindings = trn_scratch_take(scratch, (int64_t)f->tensors_count, sizeof(trn_binding));
     plan->values = trn_scratch_take(scratch, (int64_t)f->expressions_count, sizeof(int64_t));
     plan->lifetimes = trn_scratch_take(scratch, (int64_t)f->tensors_count, sizeof(uint32_t));
+    plan->in_place = trn_scratch_take(scratch, (int64_t)f->ties_count, 1);
 }
 
 size_t trn_plan_size(const trn_file *file) {
@@ -250,6 +251,74 @@ static void find_lifetimes(trn_plan *plan) {
     for (uint64_t i = 0; i < f->outputs_count; i++) plan->lifetimes[f->outputs[i].tensor] = FOREVER;
 }
 
+/* ---- States in place ------------------------------------------------------------------------------------------- */
+
+// The elements of its root that a tensor touches: from low up to but without high.
+static void reach_of(const trn_plan *plan, uint32_t tensor, int64_t *low, int64_t *high) {
+    const trn_view *v = &plan->tensors[tensor];
+    *low = plan->file->tensors[tensor].storage == trn_storage_VIEW ? (int64_t)(uintptr_t)v->data : 0;
+    *high = *low + (trn_view_elements(v) > 0);
+    for (uint32_t k = 0; k<v->rank && * high> * low; k++) {
+        int64_t reach = (v->dims[k] - 1) * v->strides[k];
+        *(reach > 0 ? high : low) += reach;
+    }
+}
+
+static int overlap(const trn_plan *plan, uint32_t a, uint32_t b) {
+    int64_t low[2], high[2];
+    if (a == TRN_NONE || root_of(plan->file, a) != root_of(plan->file, b)) return 0;
+    reach_of(plan, a, &low[0], &high[0]), reach_of(plan, b, &low[1], &high[1]);
+    return low[0] < high[1] && low[1] < high[0];
+}
+
+// Whether the two are alike, and `state` without gaps, as a whole tensor is.
+static int same_layout(const trn_view *state, const trn_view *source) {
+    int64_t stride = 1;
+    int same = state->rank == source->rank && state->dtype == source->dtype;
+    for (uint32_t k = state->rank; same && k-- > 0; stride *= state->dims[k])
+        same = state->dims[k] == source->dims[k] && (state->dims[k] <= 1 || state->strides[k] == stride);
+    return same;
+}
+
+// The operator of block 0 that writes a tensor; operators_count where there is none.
+static uint64_t writer_of(const trn_file *f, uint32_t tensor) {
+    for (uint64_t i = 0; i < f->blocks[0].operator_count; i++)
+        for (uint32_t k = 0; k < f->operators[i].output_count; k++)
+            if (f->operands[f->operators[i].operands + f->operators[i].input_count + k].tensor == tensor) return i;
+    return f->operators_count;
+}
+
+// Whether the operator that writes the source of a tie may write it where the state is, and so spare a copy: nothing
+// reads the old state behind it, and nothing behind it can fail, which would leave a state half advanced.
+static int writes_in_place(const trn_plan *plan, uint64_t tie) {
+    const trn_file *f = plan->file;
+    const uint32_t state = f->ties[tie].destination, source = f->ties[tie].source;
+    if (f->tensors[source].storage != trn_storage_ARENA) return 0;
+    if (!same_layout(&plan->tensors[state], &plan->tensors[source])) return 0;
+    for (uint64_t i = 0; i < f->ties_count; i++)
+        if (i != tie && (root_of(f, f->ties[i].source) == source || overlap(plan, f->ties[i].source, state))) return 0;
+    const uint64_t writer = writer_of(f, source);
+    for (uint64_t i = 0; i < f->operators_count; i++) {
+        const trn_record_operator *op = &f->operators[i];
+        const trn_op_class *class = trn_op_class_of(op->kind);
+        const int behind = i > writer || i >= f->blocks[0].operator_count;
+        if (behind && class->may_fail && class->may_fail(f, op)) return 0;
+        for (uint32_t k = 0; k < (uint32_t)op->input_count + op->output_count; k++) {
+            uint32_t tensor = f->operands[op->operands + k].tensor;
+            if (k >= op->input_count && i != writer && tensor != TRN_NONE && root_of(f, tensor) == source) return 0;
+            if (!overlap(plan, tensor, state)) continue;
+            if (behind) return 0;
+            if (i != writer) continue;
+            uint32_t output = 0;
+            while (f->operands[op->operands + op->input_count + output].tensor != source) output++;
+            if (!class->advances || !class->advances(k, output) ||
+                !same_layout(&plan->tensors[tensor], &plan->tensors[source]))
+                return 0;
+        }
+    }
+    return writer < f->operators_count;
+}
+
 // Free ranges of the arena, unordered: few, since ranges that touch are joined.
 typedef struct arena {
     struct {
@@ -337,7 +406,10 @@ static int place_in_arena(trn_plan *plan, arena *a) {
         if (f->outputs[i].state != TRN_NONE)
             plan->tensors[t].data = (void *)(uintptr_t)arena_take(a, tensor_bytes(plan, t));
     }
-    for (uint64_t i = 0; i < f->ties_count; i++) place_root(plan, a, f->ties[i].source);
+    for (uint64_t i = 0; i < f->ties_count; i++) {
+        if (plan->in_place[i]) plan->tensors[f->ties[i].source].data = NULL;  // until trn_plan_place: it needs no room
+        else place_root(plan, a, f->ties[i].source);
+    }
     for (uint32_t i = f->blocks[0].operator_count; i < f->operators_count; i++) place_operands(plan, a, i, 0);
     for (uint32_t i = 0; i < f->blocks[0].operator_count && a->end <= MAX_BYTES; i++) {
         place_operands(plan, a, i, 0);
@@ -373,6 +445,7 @@ trn_status trn_plan_make(trn_plan *plan, const trn_file *file, const trn_ukernel
     size_t workspace;
     status = prepare_operators(plan, ukernels, &workspace, error);
     if (status != TRN_OK) return status;
+    for (uint64_t i = 0; i < file->ties_count; i++) plan->in_place[i] = (uint8_t)writes_in_place(plan, i);
     find_lifetimes(plan);
     arena a = {.hole_count = 0, .end = 0};
     if (!place_in_arena(plan, &a) || workspace > SIZE_MAX / 4 || a.end > SIZE_MAX / 4)
@@ -394,6 +467,12 @@ void trn_plan_place(trn_plan *plan, char *arena) {
         }
         if (t->storage == trn_storage_INPUT) plan->tensors[i].data = NULL;
     }
+    for (uint64_t i = 0; i < f->ties_count; i++) {
+        uint32_t state = f->ties[i].destination, root = root_of(f, state);
+        if (!plan->in_place[i]) continue;
+        uintptr_t offset = root == state ? 0 : (uintptr_t)plan->tensors[state].data * sizeof(float);
+        plan->tensors[f->ties[i].source].data = (char *)plan->tensors[root].data + offset;
+    }
     for (uint64_t i = 0; i < f->tensors_count; i++) {
         const trn_record_tensor *t = &f->tensors[i];
         if (t->storage != trn_storage_VIEW) continue;
@@ -412,11 +491,10 @@ void trn_plan_place(trn_plan *plan, char *arena) {
         plan->bindings[i].fallback = plan->tensors[plan->bindings[i].tensor].data;
 }
 
-trn_status trn_plan_run(const trn_plan *plan, void *const *ports, trn_error *error) {
+void trn_plan_bind(const trn_plan *plan, void *const *ports) {
     for (uint64_t i = 0; i < plan->binding_count; i++) {
         const trn_binding *b = &plan->bindings[i];
         char *base = ports[b->port];
         plan->tensors[b->tensor].data = base ? base + b->offset : b->fallback;
     }
-    return trn_run_block(plan->ops, plan->file, 0, error);
 }

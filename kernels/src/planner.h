@@ -14,7 +14,7 @@ typedef struct trn_binding {
 } trn_binding;
 
 // Layout of a plan's memory, in this order:
-//   fixed:  views | ops | operator plans | bindings | values of the expressions | lifetimes      trn_plan_size()
+//   fixed:  views | ops | operator plans | bindings | values of the expressions | lifetimes | in_place   trn_plan_size()
 //   arena:  intermediate tensors, reused as they die | the workspace of the widest operator      plan->arena_size
 // The fixed part is known from the file alone; the arena's size only once the dimensions are. Several plans of a stream
 // share one arena, since only one of them runs at a time.
@@ -26,6 +26,7 @@ typedef struct trn_plan {
     uint64_t binding_count;
     int64_t *values;      // of the expressions
     uint32_t *lifetimes;  // [tensor]: the last operator that touches it
+    uint8_t *in_place;    // [tie]: its source lies in the state's own memory, so that nothing has to be copied
     size_t arena_size;
     size_t workspace_offset;
     double work;
@@ -40,9 +41,9 @@ trn_status trn_plan_make(trn_plan *plan, const trn_file *file, const trn_ukernel
 // Gives every tensor but the bound ones its address; those of STATE tensors are there already. Once only: offsets
 // become addresses.
 void trn_plan_place(trn_plan *plan, char *arena);
-// Points the bound tensors into the caller's memory and runs. ports: an address for each input, then each output; an
-// output that is NULL is kept in the arena (possible only where it shows a state).
-trn_status trn_plan_run(const trn_plan *plan, void *const *ports, trn_error *error);
+// Points the bound tensors into the caller's memory. ports: an address for each input, then each output; an output that
+// is NULL is kept in the arena (possible only where it shows a state).
+void trn_plan_bind(const trn_plan *plan, void *const *ports);
 
 #define TRN_ALIGN 64
 static inline size_t trn_align(size_t n) { return (n + TRN_ALIGN - 1) / TRN_ALIGN * TRN_ALIGN; }

@@ -77,8 +77,10 @@ static trn_status read_symbols(trn_stream *s, const trn_stream_options *options,
     return TRN_OK;
 }
 
-static trn_status prepare_ties(trn_stream *s, const trn_plan *plan, trn_tie *ties, trn_error *error) {
+// The ties of a plan that have to be carried out: those that are not in place.
+static trn_status prepare_ties(trn_stream *s, const trn_plan *plan, int blocks, trn_error *error) {
     const trn_file *f = &s->model->file;
+    trn_tie *tie = s->ties[blocks];
     for (uint64_t i = 0; i < f->ties_count; i++) {
         const trn_view *d = &plan->tensors[f->ties[i].destination], *source = &plan->tensors[f->ties[i].source];
         for (uint32_t k = 0; k < d->rank; k++)
@@ -86,9 +88,11 @@ static trn_status prepare_ties(trn_stream *s, const trn_plan *plan, trn_tie *tie
                 return trn_fail(error, TRN_SHAPE, TRN_NOWHERE, trn_string(f, f->tensors[f->ties[i].source].name), "tie",
                                 "dimension %u is %lld, the state has %lld", k, (long long)source->dims[k],
                                 (long long)d->dims[k]);
-        ties[i] = (trn_tie){.destination = d, .source = source};
-        trn_copy_prepare(&ties[i].copy, d, source);
+        if (plan->in_place[i]) continue;
+        *tie = (trn_tie){.destination = d, .source = source};
+        trn_copy_prepare(&tie++->copy, d, source);
     }
+    s->tie_count[blocks] = (uint32_t)(tie - s->ties[blocks]);
     return TRN_OK;
 }
 
@@ -153,8 +157,8 @@ static trn_status plan_stream(trn_stream *s, const trn_stream_options *options, 
         s->symbols[f->header.time_symbol] = 1;
     }
     if (status == TRN_OK) status = prepare_states(s, error);
-    if (status == TRN_OK) status = prepare_ties(s, &s->step, s->ties[0], error);
-    if (status == TRN_OK && s->block) status = prepare_ties(s, &s->blocks, s->ties[1], error);
+    if (status == TRN_OK) status = prepare_ties(s, &s->step, 0, error);
+    if (status == TRN_OK && s->block) status = prepare_ties(s, &s->blocks, 1, error);
     if (status != TRN_OK) return status;
     trn_scratch values = {0}, staging = {0};
     for (uint64_t i = 0; i < f->states_count; i++) trn_scratch_take(&values, s->states[i].count, sizeof(float));
@@ -276,19 +280,34 @@ trn_status trn_stream_hold(trn_stream *s) {
     return atomic_flag_test_and_set_explicit(&s->busy, memory_order_acquire) ? TRN_BUSY : TRN_OK;
 }
 
+static trn_status no_port(trn_stream *s, uint32_t port) {
+    const trn_file *f = &s->model->file;
+    return trn_fail(&s->error, TRN_ARGUMENT, TRN_NOWHERE, trn_string(f, f->tensors[port_record(f, port)->tensor].name),
+                    "", "the %s is NULL", port < f->inputs_count ? "input" : "output");
+}
+
+// Hands a plan the address of a port: nothing to be done where it is the one of the last run.
+static void set_port(trn_stream *s, uint32_t port, void *address) {
+    s->bound = s->ports[port] == address ? s->bound : NULL;
+    s->ports[port] = address;
+}
+
 // The caller's addresses, checked, and then the states it starts from: a call that is refused changes no state.
 static trn_status take_ports(trn_stream *s, const void *const *inputs, void *const *outputs) {
     const trn_file *f = &s->model->file;
-    for (uint32_t i = 0; i < port_count(f); i++) {
-        const trn_record_port *port = port_record(f, i);
-        if (i < f->inputs_count)
-            s->ports[i] = inputs ? (void *)(uintptr_t)inputs[i] : NULL;  // read only: no operator writes into an input
-        else s->ports[i] = outputs ? outputs[i - f->inputs_count] : NULL;
-        if (port->state == TRN_NONE && !s->ports[i])
-            return trn_fail(&s->error, TRN_ARGUMENT, TRN_NOWHERE, trn_string(f, f->tensors[port->tensor].name), "",
-                            "the %s is NULL", i < f->inputs_count ? "input" : "output");
+    const uint32_t input_count = (uint32_t)f->inputs_count, output_count = (uint32_t)f->outputs_count;
+    for (uint32_t i = 0; i < input_count; i++) {
+        // Read only: no operator writes into an input.
+        void *address = inputs ? (void *)(uintptr_t)inputs[i] : NULL;
+        if (!address && f->inputs[i].state == TRN_NONE) return no_port(s, i);
+        set_port(s, i, address);
     }
-    for (uint32_t i = 0; i < f->inputs_count; i++) {
+    for (uint32_t i = 0; i < output_count; i++) {
+        void *address = outputs ? outputs[i] : NULL;
+        if (!address && f->outputs[i].state == TRN_NONE) return no_port(s, input_count + i);
+        set_port(s, input_count + i, address);
+    }
+    for (uint32_t i = 0; i < input_count; i++) {
         uint32_t state = f->inputs[i].state;
         if (state != TRN_NONE && s->ports[i])
             memcpy(s->states[state].values, s->ports[i], (size_t)s->states[state].count * sizeof(float));
@@ -313,11 +332,12 @@ static void write_last_values(trn_stream *s) {
 
 static trn_status run_plan(trn_stream *s, int blocks) {
     const trn_plan *plan = blocks ? &s->blocks : &s->step;
-    trn_status status = trn_plan_run(plan, s->ports, &s->error);
+    if (s->bound != plan) trn_plan_bind(plan, s->ports);
+    s->bound = plan;
+    trn_status status = trn_run_block(plan->ops, plan->file, 0, &s->error);
     if (status != TRN_OK) return status;
-    const trn_tie *tie = s->ties[blocks];
-    for (uint64_t i = 0; i < s->model->file.ties_count; i++, tie++)
-        trn_copy_run(&tie->copy, tie->destination->data, tie->source->data);
+    const trn_tie *tie = s->ties[blocks], *end = tie + s->tie_count[blocks];
+    for (; tie < end; tie++) trn_copy_run(&tie->copy, tie->destination->data, tie->source->data);
     return TRN_OK;
 }
 
@@ -341,7 +361,7 @@ static trn_status run_piece(trn_stream *s, const void *const *inputs, void *cons
         const trn_walk *walk = &s->walks[i];
         if (!walk->inner) continue;
         char *caller = i < f->inputs_count ? (char *)(uintptr_t)inputs[i] : outputs[i - f->inputs_count];
-        s->ports[i] = walk->outer > 1 ? s->staging + walk->staging : caller + (size_t)done * walk->inner;
+        set_port(s, i, walk->outer > 1 ? s->staging + walk->staging : caller + (size_t)done * walk->inner);
         if (walk->outer > 1 && i < f->inputs_count) stage(walk, s->ports[i], caller, steps, done, n, 0);
     }
     trn_status status = run_plan(s, n > 1);

@@ -44,9 +44,11 @@ struct trn_stream {
     int whole;
     int64_t *symbols;
     trn_state *states;
-    trn_tie *ties[2];  // of the step plan, of the block plan
-    trn_walk *walks;   // a port each, inputs then outputs
-    void **ports;      // addresses handed to a plan
+    trn_tie *ties[2];  // of the step plan, of the block plan: those that need a copy
+    uint32_t tie_count[2];
+    trn_walk *walks;        // a port each, inputs then outputs
+    void **ports;           // addresses handed to a plan
+    const trn_plan *bound;  // the plan that knows these addresses, or NULL
     char *staging;
     size_t staging_size;
     trn_plan step, blocks;

@@ -5,41 +5,37 @@
 enum { GEMM_VECTORS = 8, GEMM_FLOATS = 96 };  // of the widest panel; in any tile
 
 // What a tile needs beside its size: every pointer at the tile's first element.
-typedef struct gemm_factor {
-    size_t k;        // links that it adds to each chain
-    const float *x;  // [rows, k], rows x_stride apart
-    ptrdiff_t x_stride;
-    const float *w;  // [k, width], rows of the tile's w_stride
-    size_t w_panel;  // from a panel to the next, where a tile has two
-} gemm_factor;
-
 typedef struct gemm_tile {
-    gemm_factor first, second;  // the chains go on from the first product to the second, which tiles of one row have
+    size_t k;            // length of the chains
+    const float *x;      // [rows, k], rows x_stride apart
+    ptrdiff_t x_stride;
+    const float *w;      // [k, width], rows w_stride apart
     size_t w_stride;
-    const float *init;  // [rows, width], rows init_stride apart
+    size_t w_panel;      // from a panel to the next, where a tile has two
+    const float *init;   // [rows, width], rows init_stride apart
     ptrdiff_t init_stride;
-    float *y;  // [rows, width], rows y_stride apart
+    float *y;            // [rows, width], rows y_stride apart
     ptrdiff_t y_stride;
 } gemm_tile;
 
 typedef void gemm_function(const gemm_tile *t);
+
 typedef vf gemm_sums[VF_TILE_ROWS][2][GEMM_VECTORS];
 
-// panels: 1 or 2 neighbours; vectors: of a row of one of them.
-TRN_INLINE void gemm_accumulate(gemm_sums sum, const gemm_factor *f, const size_t w_stride, const int rows,
-                                const int panels, const int vectors) {
-    const float *x = f->x, *w = f->w;
-    const ptrdiff_t x_stride = f->x_stride;
-    const size_t w_panel = f->w_panel;
-    for (size_t k = 0, count = f->k; k < count; k++, w += w_stride) {
+// Adds `count` links to every chain. panels: 1 or 2 neighbours; vectors: of a row of one of them.
+TRN_INLINE void gemm_accumulate(gemm_sums sum, size_t count, const float *x, const ptrdiff_t x_stride, const float *w,
+                                const size_t w_stride, const size_t w_panel, const int rows, const int panels,
+                                const int vectors) {
+    for (size_t k = 0; k < count; k++, w += w_stride) {
         // What a step of k reads once, x or w, stays in registers for the other: the one of which there is less.
         if (rows <= panels * vectors) {
             vf value[VF_TILE_ROWS];
             TRN_UNROLL for (int i = 0; i < rows; i++) value[i] = vf_set1(x[i * x_stride + (ptrdiff_t)k]);
-            TRN_UNROLL for (int p = 0; p < panels; p++) TRN_UNROLL for (int j = 0; j < vectors; j++) {
-                vf weights = vf_load(w + (size_t)p * w_panel + (size_t)j * VF_LANES);
-                TRN_UNROLL for (int i = 0; i < rows; i++) sum[i][p][j] = vf_fma(value[i], weights, sum[i][p][j]);
-            }
+            TRN_UNROLL for (int p = 0; p < panels; p++)
+                TRN_UNROLL for (int j = 0; j < vectors; j++) {
+                    vf weights = vf_load(w + (size_t)p * w_panel + (size_t)j * VF_LANES);
+                    TRN_UNROLL for (int i = 0; i < rows; i++) sum[i][p][j] = vf_fma(value[i], weights, sum[i][p][j]);
+                }
         } else {
             vf weights[GEMM_VECTORS];
             TRN_UNROLL for (int j = 0; j < vectors; j++) weights[j] = vf_load(w + (size_t)j * VF_LANES);
@@ -55,16 +51,17 @@ TRN_INLINE void gemm_run(const gemm_tile *t, const int rows, const int panels, c
     gemm_sums sum;
     const float *init = t->init;
     const size_t width = (size_t)vectors * VF_LANES;
-    TRN_UNROLL for (int i = 0; i < rows; i++) TRN_UNROLL for (int p = 0; p < panels; p++)
-        TRN_UNROLL for (int j = 0; j < vectors; j++) sum[i][p][j] =
-            vf_load(init + i * t->init_stride + (size_t)p * width + (size_t)j * VF_LANES);
-    gemm_accumulate(sum, &t->first, t->w_stride, rows, panels, vectors);
-    if (rows == 1) gemm_accumulate(sum, &t->second, t->w_stride, rows, panels, vectors);
+    TRN_UNROLL for (int i = 0; i < rows; i++)
+        TRN_UNROLL for (int p = 0; p < panels; p++)
+            TRN_UNROLL for (int j = 0; j < vectors; j++)
+                sum[i][p][j] = vf_load(init + i * t->init_stride + (size_t)p * width + (size_t)j * VF_LANES);
+    gemm_accumulate(sum, t->k, t->x, t->x_stride, t->w, t->w_stride, t->w_panel, rows, panels, vectors);
     float *y = t->y;
     const ptrdiff_t y_stride = t->y_stride;
-    TRN_UNROLL for (int i = 0; i < rows; i++) TRN_UNROLL for (int p = 0; p < panels; p++)
-        TRN_UNROLL for (int j = 0; j < vectors; j++)
-            vf_store(y + i * y_stride + (size_t)p * width + (size_t)j * VF_LANES, sum[i][p][j]);
+    TRN_UNROLL for (int i = 0; i < rows; i++)
+        TRN_UNROLL for (int p = 0; p < panels; p++)
+            TRN_UNROLL for (int j = 0; j < vectors; j++)
+                vf_store(y + i * y_stride + (size_t)p * width + (size_t)j * VF_LANES, sum[i][p][j]);
 }
 
 // Each size in a function of its own: together, they spoil each other's registers and alignment.
@@ -104,12 +101,10 @@ static void gemm_part(const gemm_tile *whole, gemm_function *run, size_t rows, s
     float copy[GEMM_FLOATS];
     gemm_tile t = *whole;
     memset(copy, 0, sizeof copy);
-    for (size_t i = 0; i < rows; i++)
-        memcpy(copy + i * width, t.init + (ptrdiff_t)i * t.init_stride, columns * sizeof *copy);
+    for (size_t i = 0; i < rows; i++) memcpy(copy + i * width, t.init + (ptrdiff_t)i * t.init_stride, columns * sizeof *copy);
     t.init = t.y = copy, t.init_stride = t.y_stride = (ptrdiff_t)width;
     run(&t);
-    for (size_t i = 0; i < rows; i++)
-        memcpy(whole->y + (ptrdiff_t)i * whole->y_stride, copy + i * width, columns * sizeof *copy);
+    for (size_t i = 0; i < rows; i++) memcpy(whole->y + (ptrdiff_t)i * whole->y_stride, copy + i * width, columns * sizeof *copy);
 }
 
 // One panel for several rows: a few columns at a time stay in the cache while the rows pass by, in blocks of nearly the
@@ -119,14 +114,14 @@ static void gemm_panel(const gemm_tile *panel, size_t m, size_t width, size_t co
     for (size_t column = 0, step; column < columns; column += step) {
         gemm_tile t = *panel;
         step = m <= 3 && VF_TILE_ROWS > 1 && width - column >= 32 ? 32 : 16;
-        t.first.w += column, t.second.w += column, t.y += column, t.init += column * init_step;
+        t.w += column, t.y += column, t.init += column * init_step;
         const size_t wanted = columns - column < step ? columns - column : step;
         for (size_t block = 0; block < blocks; block++) {
             const ptrdiff_t rows = (ptrdiff_t)(least + (block < larger));
             gemm_function *run = gemm_tiles[rows][step / 16];
             if (wanted == step) run(&t);
             else gemm_part(&t, run, (size_t)rows, step, wanted);
-            t.first.x += rows * t.first.x_stride, t.y += rows * t.y_stride, t.init += rows * t.init_stride;
+            t.x += rows * t.x_stride, t.y += rows * t.y_stride, t.init += rows * t.init_stride;
         }
     }
 }
@@ -147,29 +142,19 @@ static gemm_function *gemm_whole(size_t m, size_t width, size_t left, size_t *co
 #endif
 }
 
-// n columns of a tile that stands at the first of them.
-static void gemm_columns(gemm_tile *t, size_t m, size_t n, size_t panel, size_t init_step) {
+static void TRN_KERNEL(f32_gemm)(size_t m, size_t n, size_t k, const float *x, ptrdiff_t x_stride, const float *w,
+                                 size_t panel, const float *init, ptrdiff_t init_stride, float *y, ptrdiff_t y_stride) {
+    static const float zeros[GEMM_FLOATS];
+    const size_t init_step = init != NULL;
+    gemm_tile t = {k, x, x_stride, w, panel, 0, init ? init : zeros, init ? init_stride : 0, y, y_stride};
     for (size_t column = 0, padded; column < n && m > 0; column += padded) {
         const size_t left = (n - column + 15) / 16 * 16, width = left < panel ? left : panel;
         gemm_function *run = gemm_whole(m, width, left, &padded);
         const size_t columns = n - column < padded ? n - column : padded;
-        t->w_stride = width, t->first.w_panel = t->first.k * width, t->second.w_panel = t->second.k * width;
-        if (!run) gemm_panel(t, m, width, columns, init_step);
-        else if (columns == padded) run(t);
-        else gemm_part(t, run, 1, padded, columns);
-        t->first.w += t->first.k * padded, t->second.w += t->second.k * padded;
-        t->y += columns, t->init += columns * init_step;
+        t.w_stride = width, t.w_panel = k * width;
+        if (!run) gemm_panel(&t, m, width, columns, init_step);
+        else if (columns == padded) run(&t);
+        else gemm_part(&t, run, 1, padded, columns);
+        t.w += k * padded, t.y += columns, t.init += columns * init_step;
     }
-}
-
-static void TRN_KERNEL(f32_gemm)(size_t m, size_t n, size_t k, const float *x, ptrdiff_t x_stride, const float *w,
-                                 size_t panel, const float *init, ptrdiff_t init_stride, float *y, ptrdiff_t y_stride) {
-    static const float zeros[GEMM_FLOATS];
-    gemm_tile t = {.first = {.k = k, .x = x, .x_stride = x_stride, .w = w},
-                   .second = {.w = w},
-                   .init = init ? init : zeros,
-                   .init_stride = init ? init_stride : 0,
-                   .y = y,
-                   .y_stride = y_stride};
-    gemm_columns(&t, m, n, panel, init != NULL);
 }

@@ -8,12 +8,6 @@ typedef struct steps_state {
     size_t units;  // n rounded up to whole vectors
 } steps_state;
 
-#if VF_TILE_ROWS > 1
-#define STEPS_LSTM_PANEL gemm_1x8
-#else
-#define STEPS_LSTM_PANEL(t) gemm_panel(t, 1, 4 * CELL_BLOCK, 4 * CELL_BLOCK, 1)
-#endif
-
 enum { STEPS_SUMS = 4 };  // parts of the scratch memory, of ceil16(n) floats, that come before the copies
 
 TRN_INLINE size_t steps_padded(const trn_steps *s) { return (s->n + 15) / 16 * 16; }
@@ -43,29 +37,69 @@ TRN_INLINE void steps_put(const trn_steps *s, size_t at, const float *h) {
     if (i < s->n) vf_store_n(y + i, vf_load(h + i), s->n - i);
 }
 
-TRN_INLINE const float *steps_x(const trn_steps *s, size_t at) { return s->x + (ptrdiff_t)at * s->x_stride; }
-TRN_INLINE const float *steps_init(const trn_steps *s, size_t at) { return s->init + (ptrdiff_t)at * s->init_stride; }
+// What the panels of a step read beside the weights.
+typedef struct steps_operands {
+    const float *x, *h, *init;
+} steps_operands;
 
-// The tile of the first panel at step `at`.
-TRN_INLINE gemm_tile steps_tile(const trn_steps *s, size_t at, const float *h, size_t panel) {
-    return (gemm_tile){.first = {.k = s->k, .x = steps_x(s, at), .w = s->w, .w_panel = s->k * panel},
-                       .second = {.k = s->n, .x = h, .w = s->r, .w_panel = s->n * panel},
-                       .w_stride = panel,
-                       .init = steps_init(s, at),
-                       .y = s->scratch};
+TRN_INLINE steps_operands steps_at(const trn_steps *s, size_t at, const float *h) {
+    return (steps_operands){s->x + (ptrdiff_t)at * s->x_stride, h, s->init + (ptrdiff_t)at * s->init_stride};
 }
 
-// Goes on to the columns behind those that are done.
-TRN_INLINE void steps_next(gemm_tile *t, size_t columns) {
-    t->first.w += columns * t->first.k, t->second.w += columns * t->second.k;
-    t->init += columns, t->y += columns;
+// sums[columns from `column` on] = init + x W + h R, over `panels` panels of `width` columns, of which those of
+// `vectors` vectors from `within` on are computed.
+TRN_INLINE void steps_run(const trn_steps *s, const steps_operands *o, size_t column, size_t width, size_t within,
+                          float *sums, const int panels, const int vectors) {
+    gemm_sums sum;
+    const size_t first = column + within;
+    TRN_UNROLL for (int p = 0; p < panels; p++) TRN_UNROLL for (int j = 0; j < vectors; j++) sum[0][p][j] =
+        vf_load(o->init + first + (size_t)p * width + (size_t)j * VF_LANES);
+    gemm_accumulate(sum, s->k, o->x, 0, s->w + column * s->k + within, width, width * s->k, 1, panels, vectors);
+    gemm_accumulate(sum, s->n, o->h, 0, s->r + column * s->n + within, width, width * s->n, 1, panels, vectors);
+    TRN_UNROLL for (int p = 0; p < panels; p++) TRN_UNROLL for (int j = 0; j < vectors; j++)
+        vf_store(sums + first + (size_t)p * width + (size_t)j * VF_LANES, sum[0][p][j]);
+}
+
+typedef void steps_function(const trn_steps *s, const steps_operands *o, size_t column, size_t width, size_t within,
+                            float *sums);
+#define STEPS_TILE(name, panels, eights)                                                                    \
+    static TRN_NOINLINE void name(const trn_steps *s, const steps_operands *o, size_t column, size_t width, \
+                                  size_t within, float *sums) {                                             \
+        steps_run(s, o, column, width, within, sums, panels, 8 / VF_LANES * (eights));                      \
+    }
+
+STEPS_TILE(steps_2, 1, 2)
+#if VF_TILE_SUMS >= 8
+STEPS_TILE(steps_4, 1, 4)
+STEPS_TILE(steps_6, 1, 6)
+STEPS_TILE(steps_8, 1, 8)
+STEPS_TILE(steps_4_two, 2, 4)
+static steps_function *const steps_whole[5] = {NULL, steps_2, steps_4, steps_6, steps_8};
+#endif
+
+// All columns of a step. Registers that hold a whole panel take it at once, and two that are narrow; else 16 columns.
+TRN_INLINE void steps_multiply(const trn_steps *s, const steps_operands *o, size_t columns, size_t panel, float *sums) {
+    for (size_t column = 0, width; column < columns; column += width) {
+        const size_t left = columns - column;
+        width = left < panel ? left : panel;
+#if VF_TILE_SUMS >= 8
+        if (width == 32 && left >= 64) {
+            steps_4_two(s, o, column, width, 0, sums);
+            column += width;
+        } else {
+            steps_whole[width / 16](s, o, column, width, 0, sums);
+        }
+#else
+        for (size_t within = 0; within < width; within += 16) steps_2(s, o, column, width, within, sums);
+#endif
+    }
 }
 
 static void TRN_KERNEL(f32_rnn_steps)(const trn_steps *s) {
     const steps_state state = steps_begin(s);
     for (size_t at = 0; at < s->count; at++) {
-        gemm_tile t = steps_tile(s, at, state.h, 64);
-        gemm_columns(&t, 1, steps_padded(s), 64, 1);
+        const steps_operands o = steps_at(s, at, state.h);
+        steps_multiply(s, &o, steps_padded(s), 64, s->scratch);
         TRN_KERNEL(f32_rnn_cell)(state.units, s->scratch, state.h);
         steps_put(s, at, state.h);
     }
@@ -75,47 +109,53 @@ static void TRN_KERNEL(f32_rnn_steps)(const trn_steps *s) {
 static void TRN_KERNEL(f32_lstm_steps)(const trn_steps *s) {
     const steps_state state = steps_begin(s);
     for (size_t at = 0; at < s->count; at++) {
-        gemm_tile t = steps_tile(s, at, state.h, 4 * CELL_BLOCK);
-        for (size_t unit = 0; unit < s->n; unit += CELL_BLOCK, steps_next(&t, 4 * CELL_BLOCK)) STEPS_LSTM_PANEL(&t);
+        const steps_operands o = steps_at(s, at, state.h);
+        steps_multiply(s, &o, 4 * steps_padded(s), 4 * CELL_BLOCK, s->scratch);
         TRN_KERNEL(f32_lstm_cell)(state.units, s->scratch, state.c, state.c, state.h);
         steps_put(s, at, state.h);
     }
     steps_end(s, &state);
 }
 
-// Panels of the GRU that resets after its product: the hidden gate's chain ends with x, and h starts one of its own.
-TRN_INLINE void steps_gru_run(const gemm_tile *t, const float *hidden_init, float *x_part, const int panels) {
-    enum { GATE = CELL_BLOCK / VF_LANES, VECTORS = 3 * GATE };
+// Panels of the GRU that resets after its product, from unit `unit` on: the hidden gate's chain ends with x, which goes
+// to x_part, and h starts one of its own.
+TRN_INLINE void steps_gru_run(const trn_steps *s, const steps_operands *o, size_t unit, float *x_part,
+                              const int panels) {
+    enum { GATE = CELL_BLOCK / VF_LANES, VECTORS = 3 * GATE, WIDTH = 3 * CELL_BLOCK };
+    const size_t column = 3 * unit;
     gemm_sums sum;
     TRN_UNROLL for (int p = 0; p < panels; p++) TRN_UNROLL for (int j = 0; j < VECTORS; j++) sum[0][p][j] =
-        vf_load(t->init + (p * VECTORS + j) * VF_LANES);
-    gemm_accumulate(sum, &t->first, 3 * CELL_BLOCK, 1, panels, VECTORS);
+        vf_load(o->init + column + (p * VECTORS + j) * VF_LANES);
+    gemm_accumulate(sum, s->k, o->x, 0, s->w + column * s->k, WIDTH, WIDTH * s->k, 1, panels, VECTORS);
     TRN_UNROLL for (int p = 0; p < panels; p++) TRN_UNROLL for (int j = 0; j < GATE; j++) {
-        vf_store(x_part + (p * GATE + j) * VF_LANES, sum[0][p][2 * GATE + j]);
-        sum[0][p][2 * GATE + j] = vf_load(hidden_init + (p * GATE + j) * VF_LANES);
+        const size_t at = unit + (size_t)(p * GATE + j) * VF_LANES;
+        vf_store(x_part + at, sum[0][p][2 * GATE + j]);
+        sum[0][p][2 * GATE + j] = vf_load(s->hidden_init + at);
     }
-    gemm_accumulate(sum, &t->second, 3 * CELL_BLOCK, 1, panels, VECTORS);
+    gemm_accumulate(sum, s->n, o->h, 0, s->r + column * s->n, WIDTH, WIDTH * s->n, 1, panels, VECTORS);
     TRN_UNROLL for (int p = 0; p < panels; p++) TRN_UNROLL for (int j = 0; j < VECTORS; j++)
-        vf_store(t->y + (p * VECTORS + j) * VF_LANES, sum[0][p][j]);
+        vf_store(s->scratch + column + (p * VECTORS + j) * VF_LANES, sum[0][p][j]);
 }
-static TRN_NOINLINE void steps_gru_one(const gemm_tile *t, const float *hidden_init, float *x_part) {
-    steps_gru_run(t, hidden_init, x_part, 1);
+static TRN_NOINLINE void steps_gru_one(const trn_steps *s, const steps_operands *o, size_t unit, float *x_part) {
+    steps_gru_run(s, o, unit, x_part, 1);
 }
-static TRN_NOINLINE void steps_gru_two(const gemm_tile *t, const float *hidden_init, float *x_part) {
-    steps_gru_run(t, hidden_init, x_part, VF_TILE_ROWS > 1 ? 2 : 1);
+#if VF_TILE_SUMS >= 12
+static TRN_NOINLINE void steps_gru_two(const trn_steps *s, const steps_operands *o, size_t unit, float *x_part) {
+    steps_gru_run(s, o, unit, x_part, 2);
 }
+#endif
 
 static void TRN_KERNEL(f32_gru_steps)(const trn_steps *s) {
     const steps_state state = steps_begin(s);
-    const size_t padded = steps_padded(s), panel = 3 * CELL_BLOCK;
+    const size_t padded = steps_padded(s);
     float *x_part = s->scratch + 3 * padded;
     for (size_t at = 0; at < s->count; at++) {
-        gemm_tile t = steps_tile(s, at, state.h, panel);
-        for (size_t unit = 0, step; unit < padded; unit += step) {
-            step = VF_TILE_ROWS > 1 && padded - unit > CELL_BLOCK ? 2 * CELL_BLOCK : CELL_BLOCK;
-            (step > CELL_BLOCK ? steps_gru_two : steps_gru_one)(&t, s->hidden_init + unit, x_part + unit);
-            steps_next(&t, 3 * step);
-        }
+        const steps_operands o = steps_at(s, at, state.h);
+        size_t unit = 0;
+#if VF_TILE_SUMS >= 12
+        for (; unit + CELL_BLOCK < padded; unit += 2 * CELL_BLOCK) steps_gru_two(s, &o, unit, x_part);
+#endif
+        for (; unit < padded; unit += CELL_BLOCK) steps_gru_one(s, &o, unit, x_part);
         cell_gru(state.units, x_part, CELL_BLOCK, s->scratch, state.h, state.h);
         steps_put(s, at, state.h);
     }
@@ -126,15 +166,13 @@ static void TRN_KERNEL(f32_gru_before_steps)(const trn_steps *s) {
     const steps_state state = steps_begin(s);
     const size_t padded = steps_padded(s);
     float *hidden = s->scratch + 2 * padded, *reset_h = hidden + padded;
+    trn_steps last = *s;  // the hidden gate's product
+    last.w = s->hidden_w, last.r = s->hidden_r, last.init = s->hidden_init, last.init_stride = s->hidden_init_stride;
     for (size_t at = 0; at < s->count; at++) {
-        gemm_tile t = steps_tile(s, at, state.h, 2 * CELL_BLOCK);
-        gemm_columns(&t, 1, 2 * padded, 2 * CELL_BLOCK, 1);
+        const steps_operands o = steps_at(s, at, state.h), last_o = steps_at(&last, at, reset_h);
+        steps_multiply(s, &o, 2 * padded, 2 * CELL_BLOCK, s->scratch);
         TRN_KERNEL(f32_gru_reset)(state.units, s->scratch, state.h, reset_h);
-        gemm_tile last = {.first = {.k = s->k, .x = steps_x(s, at), .w = s->hidden_w},
-                          .second = {.k = s->n, .x = reset_h, .w = s->hidden_r},
-                          .init = s->hidden_init + (ptrdiff_t)at * s->hidden_init_stride,
-                          .y = hidden};
-        gemm_columns(&last, 1, padded, 64, 1);
+        steps_multiply(&last, &last_o, padded, 64, hidden);
         TRN_KERNEL(f32_gru_update)(state.units, s->scratch, hidden, state.h, state.h);
         steps_put(s, at, state.h);
     }

@@ -10,6 +10,7 @@
 #include "target.h"
 
 enum { VF_LANES = 8 };
+#define VF_TILE_SUMS 12  // vectors of sums that the registers hold beside what a link of the chains needs
 #define VF_TILE_ROWS 6
 typedef __m256 vf;
 typedef __m256i vi;

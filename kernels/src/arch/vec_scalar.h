@@ -17,6 +17,7 @@
 #include "target.h"
 
 enum { VF_LANES = 8 };
+#define VF_TILE_SUMS 2  // vectors of sums that the registers hold beside what a link of the chains needs
 #define VF_TILE_ROWS 1  // of the largest tile of a matrix product: what the registers hold. Here it saves code
 typedef float vec_floats __attribute__((vector_size(16)));
 typedef int32_t vec_ints __attribute__((vector_size(16)));

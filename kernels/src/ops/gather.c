@@ -63,4 +63,4 @@ static trn_status run(const trn_op *op, trn_error *error) {
 }
 
 const trn_op_class trn_op_class_gather = {
-    .check = check, .plan_size = sizeof(gather_plan), .prepare = prepare, .run = run};
+    .check = check, .plan_size = sizeof(gather_plan), .prepare = prepare, .run = run, .may_fail = trn_indices_may_fail};

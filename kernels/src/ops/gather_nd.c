@@ -77,5 +77,8 @@ static trn_status run(const trn_op *op, trn_error *error) {
     return TRN_OK;
 }
 
-const trn_op_class trn_op_class_gather_nd = {
-    .check = check, .plan_size = sizeof(gather_nd_plan), .prepare = prepare, .run = run};
+const trn_op_class trn_op_class_gather_nd = {.check = check,
+                                             .plan_size = sizeof(gather_nd_plan),
+                                             .prepare = prepare,
+                                             .run = run,
+                                             .may_fail = trn_indices_may_fail};

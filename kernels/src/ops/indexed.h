@@ -9,6 +9,9 @@
 trn_status trn_check_indices(const trn_file *file, const trn_record_operator *record, const trn_record_tensor *indices,
                              trn_error *error);
 
+// Always: an index may be out of range.
+int trn_indices_may_fail(const trn_file *file, const trn_record_operator *record);
+
 // The strides of an indexed tensor with 0 in place of the indexed axis; no other axis of the indices may be longer.
 trn_status trn_other_strides(const trn_op *op, const trn_view *indices, const trn_view *indexed, uint32_t axis,
                              int64_t *strides, trn_error *error);

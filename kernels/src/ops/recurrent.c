@@ -229,6 +229,26 @@ static const float *row_of(const trn_op *op, uint32_t input, int64_t d) {
     return v ? (const float *)v->data + d * v->strides[0] : NULL;
 }
 
+static trn_steps steps_of(const recurrent_plan *p, const recurrent_direction *d) {
+    const trn_view *x = p->flow.x, *y = p->flow.y;
+    ptrdiff_t sign = d->reverse ? -1 : 1;
+    trn_steps s = {.count = (size_t)p->steps,
+                   .n = (size_t)p->hidden,
+                   .k = (size_t)p->input,
+                   .x_stride = sign * (ptrdiff_t)x->strides[0],
+                   .w = d->input_weights,
+                   .r = d->recurrent_weights,
+                   .init = d->bias,
+                   .hidden_w = d->hidden_input_weights,
+                   .hidden_r = d->hidden_recurrent_weights,
+                   .hidden_init = d->hidden_bias,
+                   .y_stride = y ? sign * (ptrdiff_t)y->strides[0] : 0,
+                   .scratch = p->buffers.steps};
+    if (p->inputs_apart) s.k = 0, s.init_stride = sign * (ptrdiff_t)p->columns;
+    if (p->inputs_apart && p->hidden_gate) s.hidden_init_stride = sign * (ptrdiff_t)p->padded;
+    return s;
+}
+
 // The addresses of everything but the data that pass by.
 static void resolve(const trn_op *op, recurrent_plan *p) {
     for (int64_t i = 0; i < p->directions; i++)
@@ -245,6 +265,7 @@ static void resolve(const trn_op *op, recurrent_plan *p) {
             .reverse = p->direction == trn_direction_REVERSE || i == 1,
             .index = i,
         };
+    for (int64_t i = 0; i < p->directions; i++) p->each[i].steps = steps_of(p, &p->each[i]);
 }
 
 // Weights are where they are, unless they come through a port.
@@ -252,6 +273,12 @@ static void place(trn_op *op) {
     recurrent_plan *p = op->plan;
     trn_scratch scratch = {.base = op->workspace};
     take_buffers(p, &scratch, &p->buffers);
+    p->flow = (recurrent_flow){
+        .x = trn_input(op, trn_in_recurrent_x),
+        .initial = {trn_input(op, trn_in_recurrent_initial_h), trn_input(op, trn_in_recurrent_initial_c)},
+        .y = trn_output(op, trn_out_recurrent_y),
+        .last = {trn_output(op, trn_out_recurrent_y_h), trn_output(op, trn_out_recurrent_y_c)},
+    };
     resolve(op, p);
     p->fixed = 1;
     for (uint32_t i = trn_in_recurrent_input_weights; i <= trn_in_recurrent_peepholes; i++)
@@ -260,10 +287,10 @@ static void place(trn_op *op) {
 
 /* ---- One row ---------------------------------------------------------------------------------------------------- */
 
-// Where the state of direction d is advanced in place: in the output that takes it, else in the buffer. It starts from
-// `initial`, or 0.
-static float *begin_state(const trn_view *initial, const trn_view *last, int64_t d, const recurrent_plan *p,
-                          float *buffer) {
+// Where state i (h, c) of direction d is advanced: in the output that takes it, else in the buffer. It starts from its
+// initial value, or 0.
+static float *begin_state(const recurrent_plan *p, int i, int64_t d, float *buffer) {
+    const trn_view *initial = p->flow.initial[i], *last = p->flow.last[i];
     size_t bytes = (size_t)p->hidden * sizeof(float);
     int in_place = last && (last->strides[2] == 1 || p->hidden == 1);
     float *state = in_place ? (float *)last->data + d * last->strides[0] : buffer;
@@ -271,17 +298,17 @@ static float *begin_state(const trn_view *initial, const trn_view *last, int64_t
     const float *from = (const float *)initial->data + d * initial->strides[0];
     if (from == state) return state;
     if (initial->strides[2] == 1) return memmove(state, from, bytes);
-    for (int64_t i = 0; i < p->hidden; i++) state[i] = from[i * initial->strides[2]];
+    for (int64_t u = 0; u < p->hidden; u++) state[u] = from[u * initial->strides[2]];
     return state;
 }
 
-static void end_state(const trn_view *last, int64_t d, const recurrent_plan *p, const float *state) {
-    if (!last || state == (float *)last->data + d * last->strides[0]) return;
-    for (int64_t i = 0; i < p->hidden; i++)
-        ((float *)last->data + d * last->strides[0])[i * last->strides[2]] = state[i];
+static void end_state(const recurrent_plan *p, int i, int64_t d, const float *state) {
+    const trn_view *last = p->flow.last[i];
+    float *to = last ? (float *)last->data + d * last->strides[0] : NULL;
+    if (!last || state == to) return;
+    for (int64_t u = 0; u < p->hidden; u++) to[u * last->strides[2]] = state[u];
 }
 
-// The slot of each cell, in the order of recurrent_plan.
 static void run_steps(const trn_op *op, const recurrent_plan *p, const trn_steps *steps) {
     const trn_ukernels *k = op->ukernels;
     if (p->cell == trn_cell_LSTM) k->f32_lstm_steps(steps);
@@ -290,62 +317,71 @@ static void run_steps(const trn_op *op, const recurrent_plan *p, const trn_steps
     else k->f32_gru_steps(steps);
 }
 
-// A direction of a plain cell and one row. The products of x are computed beforehand, a block of steps at a time, where
-// their weights are so many that reading them once a block pays.
-static void run_row(const trn_op *op, const recurrent_plan *p, const recurrent_direction *d) {
-    const trn_view *x = trn_input(op, trn_in_recurrent_x), *y = trn_output(op, trn_out_recurrent_y);
-    const trn_view *y_h = trn_output(op, trn_out_recurrent_y_h), *y_c = trn_output(op, trn_out_recurrent_y_c);
+// The products of x, where their weights are so many that reading them once a block of steps pays, then the steps.
+static void run_blocks(const trn_op *op, const recurrent_plan *p, recurrent_direction *d) {
+    const trn_view *x = p->flow.x, *y = p->flow.y;
     const recurrent_buffers *b = &p->buffers;
-    int64_t sign = d->reverse ? -1 : 1, block = p->inputs_apart ? p->block : p->steps;
-    trn_steps s = {.n = (size_t)p->hidden,
-                   .k = p->inputs_apart ? 0 : (size_t)p->input,
-                   .x_stride = (ptrdiff_t)(sign * x->strides[0]),
-                   .w = d->input_weights,
-                   .r = d->recurrent_weights,
-                   .init = d->bias,
-                   .hidden_w = d->hidden_input_weights,
-                   .hidden_r = d->hidden_recurrent_weights,
-                   .hidden_init = d->hidden_bias,
-                   .scratch = b->steps};
-    s.h = begin_state(trn_input(op, trn_in_recurrent_initial_h), y_h, d->index, p, b->h);
-    if (p->cell == trn_cell_LSTM) s.c = begin_state(trn_input(op, trn_in_recurrent_initial_c), y_c, d->index, p, b->c);
-    if (y) s.y_stride = (ptrdiff_t)(sign * y->strides[0]);
+    trn_steps *s = &d->steps;
     for (int64_t done = 0, n; done < p->steps; done += n) {
-        n = p->steps - done < block ? p->steps - done : block;
+        n = p->steps - done < p->block ? p->steps - done : p->block;
         int64_t first = d->reverse ? p->steps - done - n : done;  // of the block, in time
-        int64_t start = d->reverse ? p->steps - 1 - done : done;
-        s.count = (size_t)n;
-        s.x = (const float *)x->data + start * x->strides[0];
-        if (y) s.y = (float *)y->data + start * y->strides[0] + d->index * y->strides[1];
-        if (p->inputs_apart) {
-            int64_t last = d->reverse ? n - 1 : 0;
-            trn_recurrent_multiply_input(op, p, d, n, (const float *)x->data + first * x->strides[0], x->strides[0],
-                                         b->gates, p->columns, b->hidden, p->padded);
-            s.init = b->gates + last * p->columns, s.init_stride = (ptrdiff_t)(sign * p->columns);
-            if (p->hidden_gate)
-                s.hidden_init = b->hidden + last * p->padded, s.hidden_init_stride = (ptrdiff_t)(sign * p->padded);
-        }
-        run_steps(op, p, &s);
+        int64_t start = d->reverse ? n - 1 : 0;                   // of the walk, in the block
+        trn_recurrent_multiply_input(op, p, d, n, (const float *)x->data + first * x->strides[0], x->strides[0],
+                                     b->gates, p->columns, b->hidden, p->padded);
+        s->count = (size_t)n;
+        s->init = b->gates + start * p->columns;
+        if (p->hidden_gate) s->hidden_init = b->hidden + start * p->padded;
+        if (y) s->y = (float *)y->data + (first + start) * y->strides[0] + d->index * y->strides[1];
+        run_steps(op, p, s);
     }
-    end_state(y_h, d->index, p, s.h);
-    if (p->cell == trn_cell_LSTM) end_state(y_c, d->index, p, s.c);
+}
+
+// A direction of a plain cell and one row.
+static void run_row(const trn_op *op, const recurrent_plan *p, recurrent_direction *d) {
+    const trn_view *x = p->flow.x, *y = p->flow.y;
+    trn_steps *s = &d->steps;
+    s->h = begin_state(p, 0, d->index, p->buffers.h);
+    if (p->cell == trn_cell_LSTM) s->c = begin_state(p, 1, d->index, p->buffers.c);
+    if (p->inputs_apart) run_blocks(op, p, d);
+    else {
+        int64_t start = d->reverse ? p->steps - 1 : 0;
+        s->x = (const float *)x->data + start * x->strides[0];
+        if (y) s->y = (float *)y->data + start * y->strides[0] + d->index * y->strides[1];
+        run_steps(op, p, s);
+    }
+    end_state(p, 0, d->index, s->h);
+    if (p->cell == trn_cell_LSTM) end_state(p, 1, d->index, s->c);
 }
 
 static trn_status run(const trn_op *op, trn_error *error) {
     recurrent_plan *p = op->plan;
-    const trn_view *lens = trn_input(op, trn_in_recurrent_sequence_lens);
     if (p->batch == 0) return TRN_OK;
     if (!p->fixed) resolve(op, p);
-    if (lens) {
-        trn_status status = take_lens(op, p, lens, p->buffers.lens, error);
+    if (p->each[0].lens) {
+        trn_status status = take_lens(op, p, trn_input(op, trn_in_recurrent_sequence_lens), p->buffers.lens, error);
         if (status != TRN_OK) return status;
     }
     for (int64_t i = 0; i < p->directions; i++) {
-        if (p->plain && p->batch == 1 && !lens) run_row(op, p, &p->each[i]);
+        if (p->plain && p->batch == 1 && !p->each[0].lens) run_row(op, p, &p->each[i]);
         else trn_recurrent_run_rows(op, p, &p->each[i]);
     }
     return TRN_OK;
 }
 
-const trn_op_class trn_op_class_recurrent = {
-    .check = check, .plan_size = sizeof(recurrent_plan), .prepare = prepare, .place = place, .run = run};
+static int may_fail(const trn_file *file, const trn_record_operator *record) {
+    return trn_input_record(file, record, trn_in_recurrent_sequence_lens) != NULL;
+}
+
+// The states: lengths are checked before anything of them is written.
+static int advances(uint32_t input, uint32_t output) {
+    return (input == trn_in_recurrent_initial_h && output == trn_out_recurrent_y_h) ||
+           (input == trn_in_recurrent_initial_c && output == trn_out_recurrent_y_c);
+}
+
+const trn_op_class trn_op_class_recurrent = {.check = check,
+                                             .plan_size = sizeof(recurrent_plan),
+                                             .prepare = prepare,
+                                             .run = run,
+                                             .place = place,
+                                             .advances = advances,
+                                             .may_fail = may_fail};

@@ -32,7 +32,13 @@ typedef struct recurrent_direction {
     const int32_t *lens;  // [batch], NULL: every row has all steps
     int reverse;
     int64_t index;
+    trn_steps steps;  // of one row: all but the addresses that change from run to run
 } recurrent_direction;
+
+// The operands that are not weights; NULL where absent.
+typedef struct recurrent_flow {
+    const trn_view *x, *initial[2], *y, *last[2];  // initial, last: of h and c
+} recurrent_flow;
 
 typedef struct recurrent_plan {
     uint32_t cell, direction;
@@ -50,6 +56,7 @@ typedef struct recurrent_plan {
     recurrent_function functions[6];
     int inputs_apart;  // of one row: the products of x are computed a block of steps at a time, before the steps
     int fixed;         // no operand in `each` comes through a port
+    recurrent_flow flow;
     recurrent_direction each[2];
     recurrent_buffers buffers;
 } recurrent_plan;
