@@ -18,7 +18,7 @@ MAX_FOLDED_BYTES = 64 << 20
 _NAMES = {v: k for k, v in NUMPY_TYPE.items()}
 
 # Operators that are only ever folded, by ONNX's own reference: none makes more elements than its inputs have.
-_ONLY_FOLDED = frozenset(
+ONLY_FOLDED = frozenset(
     [
         *("CumSum", "Trilu", "BitShift", "Compress"),
         *("Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh"),
@@ -49,7 +49,7 @@ def fold(node: OnnxNode, operands: list[Value | None]) -> list[Value | None] | N
 
 def _constants(node: OnnxNode, operands: list[Value | None]) -> list[Value | None] | None:
     known = registry.REFERENCES.get((node.domain, node.op))
-    only = node.domain == "" and node.op in _ONLY_FOLDED
+    only = node.domain == "" and node.op in ONLY_FOLDED
     if known is None and not only:
         return None
     arrays = [None if v is None else v.const for v in operands]

@@ -26,7 +26,11 @@ NUMPY_TYPE: dict[str, np.dtype[Any]] = {
     "U8": np.dtype("u1"),
     "BOOL": np.dtype("?"),
 }
-FLOATS = ("F32", "F64", "F16")
+FLOATS = ("F32", "F16", "F64")
+SIGNED = ("I64", "I32", "I8")
+INTEGERS = (*SIGNED, "U8")
+#: How people are told of a type.
+TYPE_NAMES = {dtype: known.name for dtype, known in NUMPY_TYPE.items()}
 
 
 @dataclass(eq=False, slots=True)

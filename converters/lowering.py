@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import ChainMap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from tinyrnn.errors import TinyRNNError
 
 from . import dims as dm
 from . import registry, values
+from .checks import check_alike, check_form, check_types
 from .dims import Dim, Size
 from .errors import ConversionError, NodeError, PoisonedError
 from .fold import fold
@@ -404,8 +404,14 @@ class Context:
         nothing: list[Value | None] = [None] * len(node.outputs)
         row = registry.find(node.domain, node.op, node.version)
         arguments = [None if v is _ABSENT else v for v in operands]
+        while operands and operands[-1] is _ABSENT:
+            operands.pop()
+            arguments.pop()
         broken = any(v is None for v in operands)
         try:
+            if row is not None and not broken:
+                check_form(node, row, len(operands))
+                check_alike(node, row, arguments)
             if not broken:
                 folded = fold(node, arguments)
                 if folded is not None:
@@ -414,8 +420,8 @@ class Context:
                 raise NodeError(_unsupported(node))
             if broken:
                 return nothing
-            _check(node, row, len(operands))
-            arguments += [None] * (row.inputs[1] - len(arguments)) if row.inputs[1] < 16 else []
+            check_types(node, row, arguments)
+            arguments += [None] * (len(row.inputs) - len(arguments))
             if node.domain == "" and node.op in COMPARISONS:
                 self.sizes.bind_hints(self.sizes.tried(*_sizes_in(arguments)), self.where)
             results = row.function(self, node, *arguments)
@@ -524,20 +530,3 @@ def _unsupported(node: OnnxNode) -> str:
     if registry.supported(node.domain, node.op):
         return f"the operator is not supported in opset {node.version}"
     return "this operator is not supported"
-
-
-def _check(node: OnnxNode, row: registry.Lowering, given: int) -> None:
-    """Refuse what a lowering does not know of."""
-    while given and not node.inputs[given - 1]:
-        given -= 1
-    low, high = row.inputs
-    if not low <= given <= high or any(not name for name in node.inputs[:low]):
-        raise NodeError(f"has {given} inputs, of which {low} to {high} are allowed and the first {low} required")
-    if not row.outputs[0] <= len(node.outputs) <= row.outputs[1]:
-        raise NodeError(f"has {len(node.outputs)} outputs; {row.outputs[0]} to {row.outputs[1]} are allowed")
-    unknown = node.attributes.keys() - row.attributes
-    if unknown:
-        raise NodeError(f"attribute {min(unknown)!r} is not one of this operator in opset {node.version}")
-    for name, value in node.attributes.items():
-        if isinstance(value, float) and math.isnan(value):
-            raise NodeError(f"attribute {name!r} is NaN")

@@ -19,8 +19,8 @@ from tinyrnn.errors import ModelFormatError, UnsupportedError
 
 from .errors import ConversionError
 from .onnx_model import OnnxInput, OnnxModel, OnnxNode, Subgraph
+from .registry import OLDEST_OPSET
 
-OLDEST_OPSET = 7
 MAX_NODES = 50_000  # some 5 seconds
 MAX_INLINED_NODES = MAX_NODES
 MAX_CALL_DEPTH = 64

@@ -9,7 +9,33 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from .ir import FLOATS, INTEGERS, SIGNED, TYPE_NAMES
+
 F = TypeVar("F", bound=Callable[..., Any])
+MANY = 1 << 16  # inputs or outputs
+OLDEST_OPSET = 7  # of ONNX's own domain
+
+#: What `inputs=` of a row calls the element types that an input takes.
+TYPES: dict[str, tuple[str, ...]] = {
+    "floats": FLOATS,
+    "signed": SIGNED,
+    "numbers": (*FLOATS, *INTEGERS),
+    "any": (*FLOATS, *INTEGERS, "BOOL"),
+} | {name: (dtype,) for dtype, name in TYPE_NAMES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One input of an operator: ONNX's name of it and the element types that it takes.
+
+    `like` is the number of the input whose type it must have, -1 for none: a variadic one has that of its first.
+    """
+
+    name: str
+    types: tuple[str, ...]
+    like: int = -1
+    optional: bool = False
+    variadic: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +43,21 @@ class Lowering:
     """One row: the function and what it accepts. Anything else in a node is refused by name."""
 
     function: Callable[..., Any]
-    inputs: tuple[int, int]
+    inputs: tuple[Input, ...]
     outputs: tuple[int, int]
     attributes: frozenset[str]
     since: int
     until: int
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """The least and the largest number of inputs."""
+        most = MANY if self.inputs and self.inputs[-1].variadic else len(self.inputs)
+        return sum(not i.optional for i in self.inputs), most
+
+    def input(self, number: int) -> Input:
+        """The input of that number; the last one again and again where it is variadic."""
+        return self.inputs[min(number, len(self.inputs) - 1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +75,7 @@ REFERENCES: dict[tuple[str, str], Reference] = {}
 
 def lowering(
     *names: str,
-    inputs: int | tuple[int, int],
+    inputs: str,
     outputs: int | tuple[int, int] = 1,
     attributes: str = "",
     since: int = 1,
@@ -50,10 +86,15 @@ def lowering(
 
     The function takes (context, node, *values), a Value or None for each input of `inputs`, and returns the Value of
     the output, or a list with one (or None) for each. `attributes` names all that it honours, in one string.
+
+    `inputs` has a word for each input: ONNX's name, `?` where it is optional or `*` where it is variadic, a colon, and
+    its element types: names of TYPES joined by `/`, or the name of the input whose type it must have. The walk checks
+    them before it calls the function: "data:any indices:int64/int32 updates:data".
     """
 
     def register(function: F) -> F:
-        row = Lowering(function, _range(inputs), _range(outputs), frozenset(attributes.split()), since, until)
+        produced = (outputs, outputs) if isinstance(outputs, int) else outputs
+        row = Lowering(function, parse_inputs(inputs), produced, frozenset(attributes.split()), since, until)
         for name in names:
             LOWERINGS.setdefault((domain, name), []).append(row)
         return function
@@ -61,8 +102,16 @@ def lowering(
     return register
 
 
-def _range(count: int | tuple[int, int]) -> tuple[int, int]:
-    return (count, count) if isinstance(count, int) else count
+def parse_inputs(text: str) -> tuple[Input, ...]:
+    """The inputs that `lowering` is given as text."""
+    found: list[Input] = []
+    for word in text.split():
+        name, _, types = word.partition(":")
+        names = [known.name for known in found]
+        like = names.index(types) if types in names else len(found) if name.endswith("*") else -1
+        accepted = found[like].types if types in names else [t for part in types.split("/") for t in TYPES[part]]
+        found.append(Input(name.rstrip("?*"), tuple(accepted), like, name.endswith("?"), name.endswith("*")))
+    return tuple(found)
 
 
 def symbolic(*names: str, domain: str = "") -> Callable[[F], F]:

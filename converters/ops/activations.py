@@ -15,7 +15,7 @@ from ..lowering import Context
 from ..onnx_model import OnnxNode
 from ..registry import lowering, reference
 from ..values import Value
-from .elementwise import FUNCTIONS, arithmetic, require_broadcast, require_floats, scalar
+from .elementwise import FUNCTIONS, arithmetic, require_broadcast, scalar
 from .logic import choose, compare
 from .reductions import reduced
 
@@ -23,18 +23,16 @@ SELU_ALPHA, SELU_GAMMA = 1.67326319217681884765625, 1.05070102214813232421875  #
 _CUBIC = 0.044715  # of the approximation of Gelu by tanh
 
 
-@lowering("Selu", inputs=1, attributes="alpha gamma")
+@lowering("Selu", inputs="X:floats", attributes="alpha gamma")
 def lower_selu(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """gamma * Elu(x)."""
-    require_floats(x)
     inner = ctx.elementwise("ELU", x, alpha=ctx.attribute("alpha", SELU_ALPHA))
     return ctx.elementwise("MUL", inner, scalar(ctx.attribute("gamma", SELU_GAMMA), x.dtype))
 
 
-@lowering("Celu", inputs=1, attributes="alpha", since=12)
+@lowering("Celu", inputs="X:floats", attributes="alpha", since=12)
 def lower_celu(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """max(x, 0) + alpha * (e^(min(x, 0) / alpha) - 1); one of the two terms is always 0."""
-    require_floats(x)
     alpha = ctx.attribute("alpha", 1.0)
     if not alpha > 0:
         raise NodeError(f"attribute 'alpha' is {alpha}; above 0 is supported")
@@ -44,22 +42,20 @@ def lower_celu(ctx: Context, node: OnnxNode, x: Value) -> Value:
     return ctx.elementwise("ADD", ctx.elementwise("RELU", x), ctx.elementwise("ELU", below, alpha=alpha))
 
 
-@lowering("PRelu", inputs=2)
+@lowering("PRelu", inputs="X:floats/int64/int32 slope:X")
 def lower_prelu(ctx: Context, node: OnnxNode, x: Value, slope: Value) -> Value:
     """x, or slope * x below 0; the slope is broadcast to x."""
     require_broadcast(ctx, slope, x.dims, "a slope")
     if x.dtype in FLOATS:
-        require_floats(x, slope)
         return ctx.elementwise("PRELU", x, slope)
     below = compare(ctx, "LESS", x, values.of_array(np.zeros((), np.int64), x.dtype))
     return choose(ctx, below, arithmetic(ctx, "MUL", slope, x), x)
 
 
-@lowering("Gelu", inputs=1, attributes="approximate", since=20)
-@lowering("Gelu", inputs=1, domain="com.microsoft")
+@lowering("Gelu", inputs="X:floats", attributes="approximate", since=20)
+@lowering("Gelu", inputs="X:floats", domain="com.microsoft")
 def lower_gelu(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """x * (1 + erf(x / sqrt(2))) / 2, or with tanh(sqrt(2 / pi) * (x + 0.044715 x^3)) in place of erf."""
-    require_floats(x)
     kind = ctx.attribute("approximate", "none")
     if kind not in ("none", "tanh"):
         raise NodeError(f"attribute 'approximate' is {kind!r}; 'none' and 'tanh' are defined")
@@ -72,33 +68,29 @@ def lower_gelu(ctx: Context, node: OnnxNode, x: Value) -> Value:
     return ctx.elementwise("MUL", x, ctx.elementwise("AFFINE", curve, alpha=0.5, beta=0.5))
 
 
-@lowering("HardSwish", inputs=1, since=14)
+@lowering("HardSwish", inputs="X:floats", since=14)
 def lower_hard_swish(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """x * min(max(x / 6 + 1/2, 0), 1)."""
-    require_floats(x)
     return ctx.elementwise("MUL", x, ctx.elementwise("HARD_SIGMOID", x, alpha=1 / 6, beta=0.5))
 
 
-@lowering("Mish", inputs=1, since=18)
+@lowering("Mish", inputs="X:floats", since=18)
 def lower_mish(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """x * tanh(log(1 + e^x))."""
-    require_floats(x)
     return ctx.elementwise("MUL", x, ctx.elementwise("TANH", ctx.elementwise("SOFTPLUS", x)))
 
 
-@lowering("Swish", inputs=1, attributes="alpha", since=24)
+@lowering("Swish", inputs="X:floats", attributes="alpha", since=24)
 def lower_swish(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """x * sigmoid(alpha * x)."""
-    require_floats(x)
     alpha = ctx.attribute("alpha", 1.0)
     inner = x if alpha == 1 else ctx.elementwise("AFFINE", x, alpha=alpha)
     return ctx.elementwise("MUL", x, ctx.elementwise("SIGMOID", inner))
 
 
-@lowering("Shrink", inputs=1, attributes="bias lambd", since=9)
+@lowering("Shrink", inputs="input:floats", attributes="bias lambd", since=9)
 def lower_shrink(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """x + bias below -lambd, x - bias above lambd, else 0."""
-    require_floats(x)
     bias, bound = ctx.attribute("bias", 0.0), ctx.attribute("lambd", 0.5)
     above = compare(ctx, "LESS", scalar(bound, x.dtype), x)
     inner = choose(ctx, above, ctx.elementwise("SUB", x, scalar(bias, x.dtype)), scalar(0.0, x.dtype))
@@ -106,10 +98,9 @@ def lower_shrink(ctx: Context, node: OnnxNode, x: Value) -> Value:
     return choose(ctx, below, ctx.elementwise("ADD", x, scalar(bias, x.dtype)), inner)
 
 
-@lowering("Hardmax", inputs=1, attributes="axis")
+@lowering("Hardmax", inputs="input:floats", attributes="axis")
 def lower_hardmax(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """1 at the first largest element along an axis; before opset 13 all axes from there on are one."""
-    require_floats(x)
     axis = ctx.axis(ctx.attribute("axis", -1 if node.version >= 13 else 1), x.rank)
     seen = x
     if node.version < 13 and axis != x.rank - 1:

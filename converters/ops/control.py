@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import dims as dm
 from .. import values
+from ..checks import type_name
 from ..dims import Size
 from ..errors import NodeError, PoisonedError
 from ..ir import FLOATS, Node
@@ -21,11 +22,9 @@ from ..values import Value
 _WORDS = ("then_branch", "else_branch")
 
 
-@lowering("If", inputs=1, outputs=(1, 1 << 16), attributes="then_branch else_branch")
+@lowering("If", inputs="cond:bool", outputs=(1, 1 << 16), attributes="then_branch else_branch")
 def lower_if(ctx: Context, node: OnnxNode, condition: Value) -> list[Value]:
     """A condition that is known chooses now; one that depends on data or on open dimensions, in the engine."""
-    if condition.dtype != "BOOL":
-        raise NodeError(f"its condition is {condition.dtype}, not bool")
     for d in condition.dims:
         ctx.equal(d, 1, f"its condition has the shape {show(condition.dims)}, not one element")
     bodies = [_body(node, word) for word in _WORDS]
@@ -75,7 +74,7 @@ def _compare(ctx: Context, condition: Value, results: list[list[Value]]) -> None
     """The results of both branches take the same place: alike in type, and in shape unless that is known beforehand."""
     for name, a, b in zip(ctx.node.outputs, *results, strict=True):
         if a.dtype != b.dtype:
-            raise NodeError(f"its branches give {name!r} the types {a.dtype} and {b.dtype}")
+            raise NodeError(f"its branches give {name!r} the types {type_name(a.dtype)} and {type_name(b.dtype)}")
         if a.dims == b.dims or (condition.truth is not None and a.rank == b.rank):
             continue
         ctx.sizes.bind_hints(ctx.sizes.tried(*a.dims, *b.dims), ctx.where)

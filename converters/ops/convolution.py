@@ -19,7 +19,6 @@ from ..lowering import Context, show
 from ..onnx_model import OnnxNode
 from ..registry import lowering, reference
 from ..values import Value
-from .elementwise import require_floats
 from .window import Axis, Window, auto_pad, bordered, follow_time, listed, read, spatial_rank
 
 _ATTRIBUTES = "auto_pad dilations group kernel_shape pads strides"
@@ -82,18 +81,17 @@ def _convolve(ctx: Context, x: Value, weights: Tensor, bias: Value | None, outpu
     return replace(values.of_tensor(target, x.dtype), time=time, late=x.late)
 
 
-def _check(x: Value, w: Value, bias: Value | None) -> int:
-    require_floats(x, w, bias)
+def _check(x: Value, w: Value) -> int:
     rank = spatial_rank(x)
     if w.rank != x.rank:
         raise NodeError(f"its weights have the shape {show(w.dims)}, its input {show(x.dims)}")
     return rank
 
 
-@lowering("Conv", inputs=(2, 3), attributes=_ATTRIBUTES)
+@lowering("Conv", inputs="X:floats W:X B?:X", attributes=_ATTRIBUTES)
 def lower_conv(ctx: Context, node: OnnxNode, x: Value, w: Value, bias: Value | None) -> Value:
     """Weights [G*M, C, taps...]."""
-    rank = _check(x, w, bias)
+    rank = _check(x, w)
     groups = _groups(ctx, x, w, transposed=False)
     window = read(ctx, x, _kernel(ctx, w))
     outputs = dm.exact_div(w.dims[0], groups)
@@ -103,10 +101,10 @@ def lower_conv(ctx: Context, node: OnnxNode, x: Value, w: Value, bias: Value | N
     return _convolve(ctx, x, _packed(ctx, apart, [0, 1, *taps, 2]), bias, w.dims[0], window)
 
 
-@lowering("ConvTranspose", inputs=(2, 3), attributes=_ATTRIBUTES + " output_padding output_shape")
+@lowering("ConvTranspose", inputs="X:floats W:X B?:X", attributes=_ATTRIBUTES + " output_padding output_shape")
 def lower_transposed(ctx: Context, node: OnnxNode, x: Value, w: Value, bias: Value | None) -> Value:
     """Weights [G*C, M, taps...]: a convolution of the input spread out by the strides, with the taps turned round."""
-    rank = _check(x, w, bias)
+    rank = _check(x, w)
     groups = _groups(ctx, x, w, transposed=True)
     window = _transposed_window(ctx, x, _kernel(ctx, w))
     channels = dm.exact_div(w.dims[0], groups)

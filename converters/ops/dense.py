@@ -10,18 +10,12 @@ import numpy as np
 from .. import dims as dm
 from .. import packing, values
 from ..errors import NodeError
-from ..ir import FLOATS, Tensor
+from ..ir import Tensor
 from ..lowering import Context, show
 from ..onnx_model import OnnxNode
 from ..registry import lowering, reference
 from ..values import Time, Value
 from .elementwise import require_broadcast
-
-
-def _check_types(*operands: Value | None) -> None:
-    types = {v.dtype for v in operands if v is not None}
-    if len(types) > 1 or not types <= set(FLOATS):
-        raise NodeError(f"has operands of the types {', '.join(sorted(types))}; one floating-point type is supported")
 
 
 def _packed(ctx: Context, b: Value) -> Tensor:
@@ -75,10 +69,9 @@ def _follow_time(ctx: Context, a: Value, b: Value, lead: int) -> tuple[Time | No
     return (next(iter(times)), False) if times else (None, a.late or b.late)
 
 
-@lowering("MatMul", inputs=2)
+@lowering("MatMul", inputs="A:floats B:A")
 def lower_matmul(ctx: Context, node: OnnxNode, a: Value, b: Value) -> Value:
     """NumPy's matmul: one-dimensional operands get an axis of length 1, which the result loses."""
-    _check_types(a, b)
     if not a.rank or not b.rank:
         raise NodeError("cannot multiply a scalar")
     wide_a = values.insert_axes(a, [0]) if a.rank == 1 else a
@@ -88,10 +81,14 @@ def lower_matmul(ctx: Context, node: OnnxNode, a: Value, b: Value) -> Value:
     return values.drop_axes(result, axes) if axes else result
 
 
-@lowering("FusedMatMul", inputs=2, attributes="alpha transA transB transBatchA transBatchB", domain="com.microsoft")
+@lowering(
+    "FusedMatMul",
+    inputs="A:floats B:A",
+    attributes="alpha transA transB transBatchA transBatchB",
+    domain="com.microsoft",
+)
 def lower_fused_matmul(ctx: Context, node: OnnxNode, a: Value, b: Value) -> Value:
     """alpha * a b with the last two axes swapped on request: what onnxruntime's optimizer saves."""
-    _check_types(a, b)
     if ctx.attribute("transBatchA", 0) or ctx.attribute("transBatchB", 0):
         raise NodeError("attribute 'transBatchA' or 'transBatchB' is set, which is not supported")
     if a.rank < 2 or b.rank < 2:
@@ -117,10 +114,10 @@ def _times(v: Value, factor: float) -> Value:
         return replace(v, const=(v.const.astype(np.float64) * factor).astype(np.float32))
 
 
-@lowering("Gemm", inputs=(2, 3), attributes="alpha beta transA transB")
-def lower_gemm(ctx: Context, node: OnnxNode, a: Value, b: Value, c: Value | None) -> Value:
+@lowering("Gemm", inputs="A:floats B:A C:A", attributes="alpha beta transA transB", until=10)
+@lowering("Gemm", inputs="A:floats B:A C?:A", attributes="alpha beta transA transB", since=11)
+def lower_gemm(ctx: Context, node: OnnxNode, a: Value, b: Value, c: Value | None = None) -> Value:
     """alpha * A B + beta * C; constant factors go into the constants."""
-    _check_types(a, b, c)
     if a.rank != 2 or b.rank != 2:
         raise NodeError(f"takes matrices, not {show(a.dims, b.dims)}")
     a, b = (_swapped(v) if ctx.attribute(f"trans{n}", 0) else v for n, v in (("A", a), ("B", b)))

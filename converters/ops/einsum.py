@@ -18,16 +18,15 @@ from ..onnx_model import OnnxNode
 from ..registry import lowering, reference
 from ..values import Value
 from .dense import matmul
-from .elementwise import arithmetic, require_floats
+from .elementwise import arithmetic
 from .reductions import reduced
 
 Labels = tuple[str, ...]
 
 
-@lowering("Einsum", inputs=(1, 1 << 16), attributes="equation", since=12)
+@lowering("Einsum", inputs="Inputs*:floats", attributes="equation", since=12)
 def lower(ctx: Context, node: OnnxNode, *operands: Value) -> Value:
     """The equation's labels name axes; a label that is not in the result is summed over."""
-    require_floats(*operands)
     terms, output = _parse(ctx.attribute("equation", ""), [v.rank for v in operands])
     lengths: dict[str, Size] = {}
     for labels, v in zip(terms, operands, strict=True):

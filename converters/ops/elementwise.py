@@ -96,33 +96,12 @@ _PARAMETRIC = {
     "HardSigmoid": ("HARD_SIGMOID", 0.2, 0.5),
     "Elu": ("ELU", 1.0, 0.0),
 }
-_INTEGER_UNARY = {"Neg", "Abs", "Sign"}
-INTEGERS = ("I64", "I32", "I8", "U8")
-
-
-def _one_type(operands: tuple[Value, ...]) -> str:
-    """The common type, which ONNX requires."""
-    types = {v.dtype for v in operands}
-    if len(types) > 1:
-        raise NodeError(f"mixes the types {', '.join(sorted(types))}")
-    (dtype,) = types
-    if dtype not in FLOATS and dtype not in INTEGERS:
-        raise NodeError(f"is not supported on {dtype}")
-    return dtype
+_OF_FLOATS = [op for op in _UNARY if op not in ("Neg", "Abs", "Sign", "Relu", "Erf", "Round")]
 
 
 def scalar(number: float, dtype: str) -> Value:
     """A constant of a floating-point type."""
     return values.of_array(np.array(number, np.float32), dtype)
-
-
-def require_floats(*operands: Value | None) -> None:
-    """Refuse other types, and a mixture."""
-    types = {v.dtype for v in operands if v is not None}
-    if len(types) > 1:
-        raise NodeError(f"mixes the types {', '.join(sorted(types))}")
-    if not types <= set(FLOATS):
-        raise NodeError(f"is not supported on {min(types)}")
 
 
 def require_broadcast(ctx: Context, v: Value, dims: tuple[Size, ...], what: str) -> None:
@@ -132,18 +111,19 @@ def require_broadcast(ctx: Context, v: Value, dims: tuple[Size, ...], what: str)
 
 
 def arithmetic(ctx: Context, function: str, *operands: Value) -> Value:
-    """A function of one or two operands in the variant for their type."""
-    dtype = _one_type(operands)
+    """A function of one or two operands in the variant for their type, which is the same."""
+    dtype = operands[0].dtype
     return ctx.elementwise(function if dtype in FLOATS else f"I_{function}", *operands, dtype=dtype)
 
 
-@lowering("Add", "Sub", "Mul", "Div", inputs=2)
+@lowering("Add", "Sub", "Mul", "Div", inputs="A:numbers B:A")
 def lower_binary(ctx: Context, node: OnnxNode, a: Value, b: Value) -> Value:
     """a op b, broadcast."""
     return arithmetic(ctx, _BINARY[node.op], a, b)
 
 
-@lowering("Min", "Max", "Sum", inputs=(1, 1 << 16))
+@lowering("Min", "Max", inputs="data_0*:numbers")
+@lowering("Sum", inputs="data_0*:floats")
 def lower_variadic(ctx: Context, node: OnnxNode, *operands: Value) -> Value:
     """A chain of binary functions, from the left."""
     function = "ADD" if node.op == "Sum" else _BINARY[node.op]
@@ -153,7 +133,7 @@ def lower_variadic(ctx: Context, node: OnnxNode, *operands: Value) -> Value:
     return result
 
 
-@lowering("Mean", inputs=(1, 1 << 16))
+@lowering("Mean", inputs="data_0*:floats")
 def lower_mean(ctx: Context, node: OnnxNode, *operands: Value) -> Value:
     """The sum divided by the count."""
     total = lower_variadic(ctx, replace_op(node, "Sum"), *operands)
@@ -166,11 +146,10 @@ def replace_op(node: OnnxNode, op: str) -> OnnxNode:
     return OnnxNode(op, node.domain, node.name, node.inputs, node.outputs, node.attributes, node.version)
 
 
-@lowering("Pow", inputs=2)
+@lowering("Pow", inputs="X:floats Y:X", until=11)
+@lowering("Pow", inputs="X:floats Y:numbers", since=12)
 def lower_pow(ctx: Context, node: OnnxNode, x: Value, y: Value) -> Value:
     """x ** y; the exponents 1 and 2 are what they mean."""
-    if x.dtype not in FLOATS:
-        raise NodeError(f"is not supported on {x.dtype}")
     if y.const is not None and y.const.size == 1 and y.rank <= x.rank:
         exponent = float(y.const.reshape(()))
         if exponent == 1:
@@ -182,41 +161,40 @@ def lower_pow(ctx: Context, node: OnnxNode, x: Value, y: Value) -> Value:
     return ctx.elementwise("POW", x, replace(y, dtype=x.dtype), dtype=x.dtype)
 
 
-@lowering(*_UNARY, inputs=1)
+@lowering(*_OF_FLOATS, inputs="X:floats")
+@lowering("Erf", inputs="X:floats", since=9)
+@lowering("Round", inputs="X:floats", since=11)
+@lowering("Neg", "Relu", inputs="X:floats/signed")
+@lowering("Abs", inputs="X:numbers")
+@lowering("Sign", inputs="X:numbers", since=9)
 def lower_unary(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """f(x)."""
-    if x.dtype not in FLOATS:
-        if node.op == "Relu" and x.dtype in INTEGERS:
-            return arithmetic(ctx, "MAX", x, values.of_array(np.zeros((), np.int64), x.dtype))
-        if node.op not in _INTEGER_UNARY or x.dtype not in INTEGERS:
-            raise NodeError(f"is not supported on {x.dtype}")
+    if node.op == "Relu" and x.dtype not in FLOATS:
+        return arithmetic(ctx, "MAX", x, values.of_array(np.zeros((), np.int64), x.dtype))
     return arithmetic(ctx, _UNARY[node.op], x)
 
 
-@lowering("HardSigmoid", inputs=1, attributes="alpha beta")
-@lowering("LeakyRelu", "ThresholdedRelu", "Elu", inputs=1, attributes="alpha")
+@lowering("HardSigmoid", inputs="X:floats", attributes="alpha beta")
+@lowering("LeakyRelu", "Elu", inputs="X:floats", attributes="alpha")
+@lowering("ThresholdedRelu", inputs="X:floats", attributes="alpha", since=10)
 def lower_parametric(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """f(x) with alpha and beta."""
-    if x.dtype not in FLOATS:
-        raise NodeError(f"is not supported on {x.dtype}")
     function, alpha, beta = _PARAMETRIC[node.op]
     return ctx.elementwise(function, x, alpha=ctx.attribute("alpha", alpha), beta=ctx.attribute("beta", beta))
 
 
-@lowering("Clip", inputs=1, attributes="min max", until=10)
+@lowering("Clip", inputs="input:floats", attributes="min max", until=10)
 def lower_clip_attributes(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """The bounds are attributes."""
-    if x.dtype not in FLOATS:
-        raise NodeError(f"is not supported on {x.dtype}")
     return ctx.elementwise("CLIP", x, alpha=ctx.attribute("min", -FLOAT_MAX), beta=ctx.attribute("max", FLOAT_MAX))
 
 
-@lowering("Clip", inputs=(1, 3), since=11)
+@lowering("Clip", inputs="input:numbers min?:input max?:input", since=11)
 def lower_clip(ctx: Context, node: OnnxNode, x: Value, low: Value | None, high: Value | None) -> Value:
     """The bounds are inputs; an absent one is the end of the type's range."""
     for name, v in (("min", low), ("max", high)):
-        if v is not None and (v.dtype != x.dtype or not (v.rank == 0 or v.dims == (1,))):
-            raise NodeError(f"input {name!r} must be a scalar of the type of the input, {x.dtype}")
+        if v is not None and v.rank != 0 and v.dims != (1,):
+            raise NodeError(f"input {name!r} has the shape {show(v.dims)}; it must be a scalar")
     if x.dtype in FLOATS and all(v is None or v.const is not None for v in (low, high)):
         alpha = -FLOAT_MAX if low is None else float(low.const.reshape(()))  # type: ignore[union-attr]
         beta = FLOAT_MAX if high is None else float(high.const.reshape(()))  # type: ignore[union-attr]
@@ -257,7 +235,9 @@ def _rounded_to_half(ctx: Context, x: Value) -> Value:
     return ctx.elementwise("IDENTITY", half, dtype="F32")
 
 
-@lowering("Cast", inputs=1, attributes="to saturate round_mode")
+@lowering("Cast", inputs="input:any", attributes="to", until=18)
+@lowering("Cast", inputs="input:any", attributes="to saturate", since=19, until=23)
+@lowering("Cast", inputs="input:any", attributes="to saturate round_mode", since=24)
 def lower_cast(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """Floats go to integers towards zero."""
     to = ctx.attribute("to")
@@ -268,7 +248,9 @@ def lower_cast(ctx: Context, node: OnnxNode, x: Value) -> Value:
     return cast(ctx, x, _TO_TYPE[to])
 
 
-@lowering("CastLike", inputs=2, attributes="saturate round_mode", since=15)
+@lowering("CastLike", inputs="input:any target_type:any", since=15, until=18)
+@lowering("CastLike", inputs="input:any target_type:any", attributes="saturate", since=19, until=23)
+@lowering("CastLike", inputs="input:any target_type:any", attributes="saturate round_mode", since=24)
 def lower_cast_like(ctx: Context, node: OnnxNode, x: Value, like: Value) -> Value:
     """To the type of another tensor."""
     return cast(ctx, x, like.dtype)

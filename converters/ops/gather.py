@@ -18,11 +18,9 @@ from ..registry import lowering, reference, symbolic
 from ..values import Value
 
 
-@lowering("Gather", inputs=2, attributes="axis")
+@lowering("Gather", inputs="data:any indices:int64/int32", attributes="axis")
 def lower(ctx: Context, node: OnnxNode, x: Value, indices: Value) -> Value:
     """y[a, i, b] = x[a, indices[i], b]."""
-    if indices.dtype not in ("I64", "I32"):
-        raise NodeError(f"its indices are {indices.dtype}, not int64 or int32")
     axis = ctx.axis(ctx.attribute("axis", 0), x.rank)
     known = indices.sizes() if indices.sym is not None else indices.const if indices.is_full else None
     if known is not None and known.size == 1:

@@ -19,6 +19,7 @@ from ..registry import lowering, reference
 from ..values import Time, Value
 from .gather import check_range
 
+_SCATTER = "data:any indices:int64/int32 updates:data"
 _KINDS = {"none": "SET", "add": "ADD", "mul": "MUL", "max": "MAX", "min": "MIN"}
 _SETTERS: dict[str, Callable[[np.ndarray, Any, np.ndarray], Any]] = {
     "add": np.add.at,
@@ -26,11 +27,6 @@ _SETTERS: dict[str, Callable[[np.ndarray, Any, np.ndarray], Any]] = {
     "max": np.maximum.at,
     "min": np.minimum.at,
 }
-
-
-def _check_indices(indices: Value) -> None:
-    if indices.dtype not in ("I64", "I32"):
-        raise NodeError(f"its indices are {indices.dtype}, not int64 or int32")
 
 
 def _made(ctx: Context, x: Value, dims: tuple[Size, ...], parts: tuple[Value, ...], time: Time | None) -> Value:
@@ -65,10 +61,9 @@ def _check_extent(ctx: Context, x: Value, indices: Value, axis: int) -> None:
     check_range(ctx, x.dims[axis], axis, indices)
 
 
-@lowering("GatherElements", inputs=2, attributes="axis", since=11)
+@lowering("GatherElements", inputs="data:any indices:int64/int32", attributes="axis", since=11)
 def lower_gather_elements(ctx: Context, node: OnnxNode, x: Value, indices: Value) -> Value:
     """y[i, j, k] = x[i, indices[i, j, k], k]."""
-    _check_indices(indices)
     axis = ctx.axis(ctx.attribute("axis", 0), x.rank)
     _check_extent(ctx, x, indices, axis)
     result = _made(ctx, x, indices.dims, (x, indices), _aligned(ctx, (indices, x), axis))
@@ -76,10 +71,10 @@ def lower_gather_elements(ctx: Context, node: OnnxNode, x: Value, indices: Value
     return result
 
 
-@lowering("GatherND", inputs=2, attributes="batch_dims", since=11)
+@lowering("GatherND", inputs="data:any indices:int64", since=11, until=11)
+@lowering("GatherND", inputs="data:any indices:int64", attributes="batch_dims", since=12)
 def lower_gather_nd(ctx: Context, node: OnnxNode, x: Value, indices: Value) -> Value:
     """y[b, i] = x[b, indices[b, i, 0], indices[b, i, 1], ...]."""
-    _check_indices(indices)
     batch, depth = ctx.attribute("batch_dims", 0), _depth(ctx, indices)
     if not 0 <= batch < min(x.rank, indices.rank) or batch + depth > x.rank:
         raise NodeError(f"takes {depth} indices after {batch} batch axes from {show(x.dims)}")
@@ -119,25 +114,22 @@ def _check_tuples(ctx: Context, lengths: tuple[Size, ...], first: int, indices: 
             check_range(ctx, length, first + k, part)
 
 
-def _kind(ctx: Context, x: Value, updates: Value) -> str:
+def _kind(ctx: Context, x: Value) -> str:
     reduction = ctx.attribute("reduction", "none")
     if reduction not in _KINDS:
         raise NodeError(f"attribute 'reduction' is {reduction!r}, not one of {', '.join(_KINDS)}")
-    if x.dtype != updates.dtype:
-        raise NodeError(f"puts {updates.dtype} into {x.dtype}")
     if reduction != "none" and x.dtype == "BOOL":
         raise NodeError(f"attribute 'reduction' is {reduction!r}, which is not supported on bool")
     return _KINDS[reduction]
 
 
-@lowering("Scatter", inputs=3, attributes="axis", since=9, until=10)
-@lowering("ScatterElements", inputs=3, attributes="axis", since=11, until=15)
-@lowering("ScatterElements", inputs=3, attributes="axis reduction", since=16)
+@lowering("Scatter", inputs=_SCATTER, attributes="axis", since=9, until=10)
+@lowering("ScatterElements", inputs=_SCATTER, attributes="axis", since=11, until=15)
+@lowering("ScatterElements", inputs=_SCATTER, attributes="axis reduction", since=16)
 def lower_scatter_elements(ctx: Context, node: OnnxNode, x: Value, indices: Value, updates: Value) -> Value:
     """y = x, then y[i, indices[i, j, k], k] takes updates[i, j, k]."""
-    _check_indices(indices)
     axis = ctx.axis(ctx.attribute("axis", 0), x.rank)
-    kind = _kind(ctx, x, updates)
+    kind = _kind(ctx, x)
     _check_extent(ctx, x, indices, axis)
     if updates.rank != indices.rank:
         raise NodeError(f"its indices and updates have the shapes {show(indices.dims, updates.dims)}")
@@ -150,12 +142,11 @@ def lower_scatter_elements(ctx: Context, node: OnnxNode, x: Value, indices: Valu
     return result
 
 
-@lowering("ScatterND", inputs=3, since=11, until=15)
-@lowering("ScatterND", inputs=3, attributes="reduction", since=16)
+@lowering("ScatterND", inputs="data:any indices:int64 updates:data", since=11, until=15)
+@lowering("ScatterND", inputs="data:any indices:int64 updates:data", attributes="reduction", since=16)
 def lower_scatter_nd(ctx: Context, node: OnnxNode, x: Value, indices: Value, updates: Value) -> Value:
     """y = x, then y[indices[i, 0], indices[i, 1], ...] takes updates[i]."""
-    _check_indices(indices)
-    kind, depth = _kind(ctx, x, updates), _depth(ctx, indices)
+    kind, depth = _kind(ctx, x), _depth(ctx, indices)
     if depth > x.rank:
         raise NodeError(f"takes {depth} indices into {show(x.dims)}")
     wanted = (*indices.dims[:-1], *x.dims[depth:])

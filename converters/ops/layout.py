@@ -9,32 +9,36 @@ from .. import dims as dm
 from .. import values
 from ..dims import Size
 from ..errors import NodeError
+from ..ir import NUMPY_TYPE
 from ..lowering import Context, show
 from ..onnx_model import OnnxNode
 from ..registry import lowering, reference, symbolic
 from ..values import Value
 
+_DROPOUT = "data:floats ratio?:floats training_mode?:bool"
 
-@lowering("Identity", inputs=1)
+
+@lowering("Identity", inputs="input:any")
 def lower_identity(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """The same."""
     return x
 
 
-@lowering("Dropout", inputs=1, outputs=(1, 2), attributes="ratio", until=11)
-@lowering("Dropout", inputs=(1, 3), outputs=(1, 2), attributes="seed", since=12)
+@lowering("Dropout", inputs="data:floats", outputs=(1, 2), attributes="ratio", until=11)
+@lowering("Dropout", inputs=_DROPOUT, outputs=(1, 2), attributes="seed", since=12)
 def lower_dropout(
     ctx: Context, node: OnnxNode, x: Value, ratio: Value | None = None, training: Value | None = None
 ) -> list[Value | None]:
-    """The identity, which it is in inference; the mask is all true."""
+    """The identity, which it is in inference; the mask is all true, before opset 10 all 1 in the type of x."""
     if training is not None and (training.const is None or training.const.any()):
         raise NodeError("input 'training_mode' is not the constant false; export the model for inference")
     if len(node.outputs) > 1 and node.outputs[1]:
-        return [x, values.fill(np.array(True), x.dims, "BOOL")]
+        dtype = x.dtype if node.version < 10 else "BOOL"
+        return [x, values.fill(np.array(1, NUMPY_TYPE[dtype]), x.dims, dtype)]
     return [x]
 
 
-@lowering("Transpose", inputs=1, attributes="perm")
+@lowering("Transpose", inputs="data:any", attributes="perm")
 def lower_transpose(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """Axis i of the result is axis perm[i]."""
     perm = ctx.attribute("perm", list(reversed(range(x.rank))))
@@ -54,8 +58,8 @@ def _axes(ctx: Context, given: Value | None, rank: int) -> list[int] | None:
     return sorted(found)
 
 
-@lowering("Squeeze", inputs=1, attributes="axes", until=12)
-@lowering("Squeeze", inputs=(1, 2), since=13)
+@lowering("Squeeze", inputs="data:any", attributes="axes", until=12)
+@lowering("Squeeze", inputs="data:any axes?:int64", since=13)
 def lower_squeeze(ctx: Context, node: OnnxNode, x: Value, given: Value | None = None) -> Value:
     """Without the axes, or all axes, of length 1."""
     axes = _axes(ctx, given, x.rank)
@@ -67,8 +71,8 @@ def lower_squeeze(ctx: Context, node: OnnxNode, x: Value, given: Value | None = 
     return values.drop_axes(x, axes)
 
 
-@lowering("Unsqueeze", inputs=1, attributes="axes", until=12)
-@lowering("Unsqueeze", inputs=2, since=13)
+@lowering("Unsqueeze", inputs="data:any", attributes="axes", until=12)
+@lowering("Unsqueeze", inputs="data:any axes:int64", since=13)
 def lower_unsqueeze(ctx: Context, node: OnnxNode, x: Value, given: Value | None = None) -> Value:
     """With axes of length 1 at the places given."""
     count = len(ctx.attribute("axes", []) if given is None else ctx.constants(given, "input 'axes'"))
@@ -78,7 +82,7 @@ def lower_unsqueeze(ctx: Context, node: OnnxNode, x: Value, given: Value | None 
     return values.insert_axes(x, axes)
 
 
-@lowering("Flatten", inputs=1, attributes="axis")
+@lowering("Flatten", inputs="input:any", attributes="axis")
 def lower_flatten(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """Two axes: those before `axis`, and the rest."""
     axis = ctx.attribute("axis", 1)
@@ -88,7 +92,8 @@ def lower_flatten(ctx: Context, node: OnnxNode, x: Value) -> Value:
     return ctx.reshape(x, (dm.product(x.dims[:axis]), dm.product(x.dims[axis:])))
 
 
-@lowering("Reshape", inputs=2, attributes="allowzero")
+@lowering("Reshape", inputs="data:any shape:int64", until=13)
+@lowering("Reshape", inputs="data:any shape:int64", attributes="allowzero", since=14)
 def lower_reshape(ctx: Context, node: OnnxNode, x: Value, shape: Value) -> Value:
     """0 copies an axis, -1 takes what is left; the two sizes must be provably the same."""
     wanted = ctx.integers(shape, "input 'shape'")
@@ -203,8 +208,8 @@ def reference_identity(node: OnnxNode, x: np.ndarray) -> np.ndarray:
 
 @reference("Dropout", exact=True)
 def reference_dropout(node: OnnxNode, x: np.ndarray, *_: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same, and a mask of true."""
-    return x, np.ones(x.shape, bool)
+    """The same, and a mask of true, or of 1."""
+    return x, np.ones(x.shape, x.dtype if node.version < 10 else bool)
 
 
 @reference("Transpose", exact=True)

@@ -15,10 +15,12 @@ from ..lowering import Context, show
 from ..onnx_model import OnnxNode
 from ..registry import lowering, reference
 from ..values import Value
-from .elementwise import arithmetic, cast, require_broadcast, require_floats, scalar
+from .elementwise import arithmetic, cast, require_broadcast, scalar
 from .logic import choose, compare
 from .reductions import reduced
 
+_BATCH = "X:floats scale:X B:X mean:X var:X"
+_BATCH_14 = "X:floats scale:floats B:scale input_mean:floats input_var:input_mean"
 _STAGES = {1: "F32", 10: "F16", 11: "F64"}
 
 
@@ -64,10 +66,11 @@ def _broadcasts(ctx: Context, x: Value, *operands: Value | None) -> None:
             require_broadcast(ctx, v, x.dims, "a scale or bias")
 
 
-@lowering("LayerNormalization", inputs=(2, 3), outputs=(1, 3), attributes="axis epsilon stash_type", since=17)
+@lowering(
+    "LayerNormalization", inputs="X:floats Scale:X B?:X", outputs=(1, 3), attributes="axis epsilon stash_type", since=17
+)
 def lower_layer(ctx: Context, node: OnnxNode, x: Value, scale: Value, bias: Value | None) -> list[Value | None]:
     """Over all axes from `axis` on; the outputs Mean and InvStdDev are computed apart, where they are wanted."""
-    require_floats(x, scale, bias)
     axis, epsilon = ctx.axis(ctx.attribute("axis", -1), x.rank), ctx.attribute("epsilon", 1e-5)
     stage = _stage(ctx)
     _broadcasts(ctx, x, scale, bias)
@@ -83,10 +86,9 @@ def lower_layer(ctx: Context, node: OnnxNode, x: Value, scale: Value, bias: Valu
     return results[: len(node.outputs)]
 
 
-@lowering("RMSNormalization", inputs=2, attributes="axis epsilon stash_type", since=23)
+@lowering("RMSNormalization", inputs="X:floats scale:X", attributes="axis epsilon stash_type", since=23)
 def lower_rms(ctx: Context, node: OnnxNode, x: Value, scale: Value) -> Value:
     """x / sqrt(mean(x^2) + epsilon) * scale, over all axes from `axis` on."""
-    require_floats(x, scale)
     axis = ctx.axis(ctx.attribute("axis", -1), x.rank)
     _stage(ctx)
     _broadcasts(ctx, x, scale)
@@ -99,14 +101,13 @@ def lower_rms(ctx: Context, node: OnnxNode, x: Value, scale: Value) -> Value:
 _TRAINED = "has outputs of training; export the model for inference"
 
 
-@lowering("BatchNormalization", inputs=5, outputs=(1, 5), attributes="epsilon momentum spatial", until=8)
-@lowering("BatchNormalization", inputs=5, outputs=(1, 5), attributes="epsilon momentum", since=9, until=13)
-@lowering("BatchNormalization", inputs=5, outputs=(1, 3), attributes="epsilon momentum training_mode", since=14)
+@lowering("BatchNormalization", inputs=_BATCH, outputs=(1, 5), attributes="epsilon momentum spatial", until=8)
+@lowering("BatchNormalization", inputs=_BATCH, outputs=(1, 5), attributes="epsilon momentum", since=9, until=13)
+@lowering("BatchNormalization", inputs=_BATCH_14, outputs=(1, 3), attributes="epsilon momentum training_mode", since=14)
 def lower_batch(
     ctx: Context, node: OnnxNode, x: Value, scale: Value, bias: Value, mean: Value, variance: Value
 ) -> Value:
     """x * factor + addend; both are constants, computed here in float64, where the four parameters are."""
-    require_floats(x)
     if ctx.attribute("training_mode", 0):
         raise NodeError("attribute 'training_mode' is 1; export the model for inference")
     if any(node.outputs[1:]):
@@ -129,21 +130,19 @@ def lower_batch(
     return _scaled(ctx, arithmetic(ctx, "DIV", arithmetic(ctx, "SUB", x, m_), deviation), s_, b_)
 
 
-@lowering("InstanceNormalization", inputs=3, attributes="epsilon")
+@lowering("InstanceNormalization", inputs="input:floats scale:input B:input", attributes="epsilon")
 def lower_instance(ctx: Context, node: OnnxNode, x: Value, scale: Value, bias: Value) -> Value:
     """Each channel of each row by itself."""
-    require_floats(x, scale, bias)
     if x.rank < 3:
         raise NodeError(f"takes rows, channels and spatial axes, not {show(x.dims)}")
     parts = [_on_channels(ctx, v, x, name) for name, v in (("scale", scale), ("B", bias))]
     return _scaled(ctx, standardized(ctx, x, 2, ctx.attribute("epsilon", 1e-5)), *parts)
 
 
-@lowering("GroupNormalization", inputs=3, attributes="epsilon num_groups", since=18, until=20)
-@lowering("GroupNormalization", inputs=3, attributes="epsilon num_groups stash_type", since=21)
+@lowering("GroupNormalization", inputs="X:floats scale:X bias:X", attributes="epsilon num_groups", since=18, until=20)
+@lowering("GroupNormalization", inputs="X:floats scale:X bias:X", attributes="epsilon num_groups stash_type", since=21)
 def lower_group(ctx: Context, node: OnnxNode, x: Value, scale: Value, bias: Value) -> Value:
     """Groups of channels; before opset 21 scale and bias are those of a group, then those of a channel."""
-    require_floats(x, scale, bias)
     _stage(ctx)
     groups = ctx.attribute("num_groups", 0)
     each = dm.exact_div(x.dims[1], groups) if x.rank > 2 and groups > 0 else None
@@ -160,10 +159,9 @@ def lower_group(ctx: Context, node: OnnxNode, x: Value, scale: Value, bias: Valu
     return _scaled(ctx, ctx.reshape(result, x.dims), *parts)
 
 
-@lowering("LpNormalization", inputs=1, attributes="axis p")
+@lowering("LpNormalization", inputs="input:floats", attributes="axis p")
 def lower_lp(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """x divided by its norm along an axis; 0 where the norm is 0."""
-    require_floats(x)
     axis, p = ctx.axis(ctx.attribute("axis", -1), x.rank), ctx.attribute("p", 2)
     if p not in (1, 2):
         raise NodeError(f"attribute 'p' is {p}; 1 and 2 are defined")
@@ -174,10 +172,9 @@ def lower_lp(ctx: Context, node: OnnxNode, x: Value) -> Value:
     return choose(ctx, compare(ctx, "EQUAL", norm, zero), zero, arithmetic(ctx, "DIV", x, norm))
 
 
-@lowering("MeanVarianceNormalization", inputs=1, attributes="axes", since=9)
+@lowering("MeanVarianceNormalization", inputs="X:floats", attributes="axes", since=9)
 def lower_mean_variance(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """(x - mean) / (deviation + 1e-9), as ONNX defines it, over the axes given."""
-    require_floats(x)
     axes = sorted({ctx.axis(a, x.rank, "axes:") for a in ctx.attribute("axes", [0, 2, 3])})
     distance = arithmetic(ctx, "SUB", x, reduced(ctx, x, axes, "MEAN"))
     variance = reduced(ctx, arithmetic(ctx, "MUL", distance, distance), axes, "MEAN")

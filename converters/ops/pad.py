@@ -20,7 +20,7 @@ from ..values import Value
 _MODES = ("constant", "reflect", "edge", "wrap")
 
 
-@lowering("Pad", inputs=1, attributes="mode pads value", until=10)
+@lowering("Pad", inputs="data:floats", attributes="mode pads value", until=10)
 def lower_attributes(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """The widths are attributes."""
     pads = ctx.attribute("pads")
@@ -30,8 +30,8 @@ def lower_attributes(ctx: Context, node: OnnxNode, x: Value) -> Value:
     return _pad(ctx, x, pads, list(range(x.rank)), fill)
 
 
-@lowering("Pad", inputs=(2, 3), attributes="mode", since=11, until=17)
-@lowering("Pad", inputs=(2, 4), attributes="mode", since=18)
+@lowering("Pad", inputs="data:any pads:int64 constant_value?:data", attributes="mode", since=11, until=17)
+@lowering("Pad", inputs="data:any pads:int64 constant_value?:data axes?:int64/int32", attributes="mode", since=18)
 def lower_inputs(
     ctx: Context, node: OnnxNode, x: Value, pads: Value, fill: Value | None = None, axes: Value | None = None
 ) -> Value:
@@ -41,8 +41,6 @@ def lower_inputs(
         which = [ctx.axis(a, x.rank, "axes:") for a in ctx.constants(axes, "input 'axes'")]
     if fill is None:
         fill = values.of_array(np.zeros((), np.float32 if x.dtype in FLOATS else np.int64), x.dtype)
-    elif fill.dtype != x.dtype:
-        raise NodeError(f"pads {x.dtype} with {fill.dtype}")
     return _pad(ctx, x, ctx.integers(pads, "input 'pads'"), which, fill)
 
 

@@ -11,16 +11,16 @@ import numpy as np
 
 from .. import values
 from ..errors import NodeError
-from ..ir import FLOATS
 from ..lowering import Context
 from ..onnx_model import OnnxNode
 from ..registry import lowering, reference
 from ..values import Value
 from .convolution import last_axes, padding
-from .elementwise import cast, require_floats
+from .elementwise import cast
 from .window import Window, bordered, follow_time, listed, read, spatial_rank
 
 _COMMON = "auto_pad kernel_shape pads strides"
+_SINCE_10 = "storage_order ceil_mode dilations"
 
 
 def _pooled(ctx: Context, x: Value, kind: str) -> Value:
@@ -44,26 +44,23 @@ def _windows(ctx: Context, x: Value, kind: str, window: Window) -> Value:
     return replace(values.of_tensor(target, x.dtype), late=x.late)
 
 
-@lowering("MaxPool", inputs=1, attributes=_COMMON, until=7)
-@lowering("MaxPool", inputs=1, outputs=(1, 2), attributes=f"{_COMMON} storage_order", since=8, until=9)
-@lowering("MaxPool", inputs=1, outputs=(1, 2), attributes=f"{_COMMON} storage_order ceil_mode dilations", since=10)
+@lowering("MaxPool", inputs="X:floats", attributes=_COMMON, until=7)
+@lowering("MaxPool", inputs="X:floats", outputs=(1, 2), attributes=f"{_COMMON} storage_order", since=8, until=9)
+@lowering("MaxPool", inputs="X:floats/int8/uint8", outputs=(1, 2), attributes=f"{_COMMON} {_SINCE_10}", since=10)
 def lower_max(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """The storage order is that of Indices alone. 8-bit integers go through float32, which holds them all."""
     if any(node.outputs[1:]):
         raise NodeError("output 'Indices' is not supported; export the model without return_indices")
     if x.dtype in ("I8", "U8"):
         return cast(ctx, _pooled(ctx, cast(ctx, x, "F32"), "MAX"), x.dtype)
-    if x.dtype not in FLOATS:
-        raise NodeError(f"is not supported on {x.dtype}")
     return _pooled(ctx, x, "MAX")
 
 
-@lowering("AveragePool", inputs=1, attributes=f"{_COMMON} count_include_pad", until=9)
-@lowering("AveragePool", inputs=1, attributes=f"{_COMMON} count_include_pad ceil_mode", since=10, until=18)
-@lowering("AveragePool", inputs=1, attributes=f"{_COMMON} count_include_pad ceil_mode dilations", since=19)
+@lowering("AveragePool", inputs="X:floats", attributes=f"{_COMMON} count_include_pad", until=9)
+@lowering("AveragePool", inputs="X:floats", attributes=f"{_COMMON} count_include_pad ceil_mode", since=10, until=18)
+@lowering("AveragePool", inputs="X:floats", attributes=f"{_COMMON} count_include_pad ceil_mode dilations", since=19)
 def lower_average(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """The mean of what is inside, or of the padding too; never of what rounding up adds behind it."""
-    require_floats(x)
     return _pooled(ctx, x, "AVERAGE")
 
 

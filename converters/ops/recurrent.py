@@ -40,7 +40,10 @@ ACTIVATIONS: dict[str, tuple[str, float | None, float | None]] = {
 }
 _DEFAULTS = {"RNN": ["tanh"], "LSTM": ["sigmoid", "tanh", "tanh"], "GRU": ["sigmoid", "tanh"]}
 _DIRECTIONS = {"forward": ("FORWARD", 1), "reverse": ("REVERSE", 1), "bidirectional": ("BIDIRECTIONAL", 2)}
-_COMMON = "activation_alpha activation_beta activations clip direction hidden_size layout"
+_COMMON = "activation_alpha activation_beta activations clip direction hidden_size"
+_GRU, _LSTM = _COMMON + " linear_before_reset", _COMMON + " input_forget"
+_INPUTS = "X:floats W:X R:X B?:X sequence_lens?:int32/int64 initial_h?:X"
+_LSTM_INPUTS = _INPUTS + " initial_c?:X P?:X"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +114,12 @@ def cell(node: OnnxNode, hidden: int) -> Cell:
     return Cell(node.op, name, count, hidden, clip=clip, activations=activations(node, count), **flags)
 
 
-@lowering("RNN", inputs=(3, 6), outputs=(0, 2), attributes=_COMMON)
-@lowering("GRU", inputs=(3, 6), outputs=(0, 2), attributes=_COMMON + " linear_before_reset")
-@lowering("LSTM", inputs=(3, 8), outputs=(0, 3), attributes=_COMMON + " input_forget")
+@lowering("RNN", inputs=_INPUTS, outputs=(0, 2), attributes=_COMMON, until=13)
+@lowering("RNN", inputs=_INPUTS, outputs=(0, 2), attributes=_COMMON + " layout", since=14)
+@lowering("GRU", inputs=_INPUTS, outputs=(0, 2), attributes=_GRU, until=13)
+@lowering("GRU", inputs=_INPUTS, outputs=(0, 2), attributes=_GRU + " layout", since=14)
+@lowering("LSTM", inputs=_LSTM_INPUTS, outputs=(0, 3), attributes=_LSTM, until=13)
+@lowering("LSTM", inputs=_LSTM_INPUTS, outputs=(0, 3), attributes=_LSTM + " layout", since=14)
 def lower(
     ctx: Context,
     node: OnnxNode,
@@ -130,10 +136,8 @@ def lower(
     given = {"X": x, "W": w, "R": r, "B": b, "initial_h": h0, "initial_c": c0, "P": p}
     for name, v in given.items():
         rank = 2 if name in ("B", "P") else 3
-        if v is not None and (v.rank != rank or v.dtype != x.dtype or v.dtype not in ("F32", "F16", "F64")):
-            raise NodeError(
-                f"input {name!r} is {v.dtype}{show(v.dims)}; a float tensor of rank {rank}, of the type of X, is needed"
-            )
+        if v is not None and (v.rank != rank):
+            raise NodeError(f"input {name!r} has the shape {show(v.dims)}; {rank} axes are needed")
     hidden = r.dims[2]
     if not isinstance(hidden, int):
         ctx.sizes.bind_hints(ctx.sizes.tried(hidden), ctx.where)
@@ -186,9 +190,8 @@ def _checked_lengths(ctx: Context, v: Value | None, x: Value) -> Value | None:
     steps, rows, _ = x.dims
     if v is None:
         return None
-    if v.rank != 1 or v.dtype not in ("I32", "I64"):
-        raise NodeError(f"input 'sequence_lens' is {v.dtype}{show(v.dims)}; int32 of shape [{rows}] is needed")
-    ctx.equal(v.dims[0], rows, f"input 'sequence_lens' has the shape {show(v.dims)}, not [{rows}]")
+    text = f"input 'sequence_lens' has the shape {show(v.dims)}, not [{rows}]"
+    ctx.equal(v.dims[0] if v.rank == 1 else 0, rows, text)
     known = v.const if v.const is not None else v.sym
     if known is not None and all(n == steps for n in known.flat):
         return None

@@ -11,12 +11,11 @@ import numpy as np
 from .. import dims as dm
 from .. import values
 from ..errors import NodeError
-from ..ir import FLOATS
 from ..lowering import Context
 from ..onnx_model import OnnxNode
 from ..registry import lowering, reference, symbolic
 from ..values import Value
-from .elementwise import INTEGERS, arithmetic, scalar
+from .elementwise import arithmetic, scalar
 
 _PLAIN = {
     "ReduceSum": "SUM",
@@ -26,9 +25,11 @@ _PLAIN = {
     "ReduceMin": "MIN",
 }
 _COMPOSED = ("ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare")
-_OF_INTEGERS = (*_PLAIN, "ReduceL1", "ReduceSumSquare")
+_OF_INTEGERS = ("ReduceMean", "ReduceProd", "ReduceL1", "ReduceSumSquare")
+_OF_FLOATS = ("ReduceL2", "ReduceLogSum", "ReduceLogSumExp")
 _ALL = (*_PLAIN, *_COMPOSED)
-_WITHOUT_SUM = [op for op in _ALL if op != "ReduceSum"]
+_NUMBERS, _AXES = "data:numbers", " axes?:int64"
+_ATTRIBUTES, _ATTRIBUTES_18 = "axes keepdims", "keepdims noop_with_empty_axes"
 
 
 def reduced(ctx: Context, x: Value, axes: list[int], kind: str, keepdims: bool = True, dtype: str = "") -> Value:
@@ -57,15 +58,16 @@ def _axes(ctx: Context, x: Value, given: Value | None) -> list[int]:
     return found
 
 
-@lowering("ReduceSum", inputs=1, attributes="axes keepdims", until=12)
-@lowering("ReduceSum", inputs=(1, 2), attributes="keepdims noop_with_empty_axes", since=13)
-@lowering(*_WITHOUT_SUM, inputs=1, attributes="axes keepdims", until=17)
-@lowering(*_WITHOUT_SUM, inputs=(1, 2), attributes="keepdims noop_with_empty_axes", since=18)
+@lowering("ReduceSum", inputs=_NUMBERS, attributes=_ATTRIBUTES, until=12)
+@lowering("ReduceSum", inputs=_NUMBERS + _AXES, attributes=_ATTRIBUTES_18, since=13)
+@lowering("ReduceMax", "ReduceMin", inputs=_NUMBERS, attributes=_ATTRIBUTES, until=17)
+@lowering("ReduceMax", "ReduceMin", inputs="data:any" + _AXES, attributes=_ATTRIBUTES_18, since=18)
+@lowering(*_OF_INTEGERS, inputs=_NUMBERS, attributes=_ATTRIBUTES, until=17)
+@lowering(*_OF_INTEGERS, inputs=_NUMBERS + _AXES, attributes=_ATTRIBUTES_18, since=18)
+@lowering(*_OF_FLOATS, inputs="data:floats", attributes=_ATTRIBUTES, until=17)
+@lowering(*_OF_FLOATS, inputs="data:floats" + _AXES, attributes=_ATTRIBUTES_18, since=18)
 def lower_reduce(ctx: Context, node: OnnxNode, x: Value, given: Value | None = None) -> Value:
     """What is not a plain fold is elementwise steps around one; those are done even where no axis is folded."""
-    allowed = (*FLOATS, *(INTEGERS if node.op in _OF_INTEGERS else ()))
-    if x.dtype not in allowed and not (x.dtype == "BOOL" and node.op in ("ReduceMax", "ReduceMin")):
-        raise NodeError(f"is not supported on {x.dtype}")
     axes, keepdims = _axes(ctx, x, given), bool(ctx.attribute("keepdims", 1))
     if node.op == "ReduceLogSumExp":
         return log_sum_exp(ctx, x, axes, keepdims)
@@ -94,12 +96,10 @@ def log_sum_exp(ctx: Context, x: Value, axes: list[int], keepdims: bool) -> Valu
     return result if keepdims else values.drop_axes(result, axes)
 
 
-@lowering("ArgMax", "ArgMin", inputs=1, attributes="axis keepdims", until=11)
-@lowering("ArgMax", "ArgMin", inputs=1, attributes="axis keepdims select_last_index", since=12)
+@lowering("ArgMax", "ArgMin", inputs="data:numbers", attributes="axis keepdims", until=11)
+@lowering("ArgMax", "ArgMin", inputs="data:numbers", attributes="axis keepdims select_last_index", since=12)
 def lower_place(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """The place of the extreme along one axis."""
-    if x.dtype not in FLOATS and x.dtype not in INTEGERS:
-        raise NodeError(f"is not supported on {x.dtype}")
     axis = ctx.axis(ctx.attribute("axis", 0), x.rank)
     if x.dims[axis] == 0:
         raise NodeError(f"axis {axis} has no elements, among which there is no extreme")
@@ -109,11 +109,9 @@ def lower_place(ctx: Context, node: OnnxNode, x: Value) -> Value:
     return reduced(ctx, x, [axis], kind, bool(ctx.attribute("keepdims", 1)), "I64")
 
 
-@lowering("GlobalAveragePool", "GlobalMaxPool", inputs=1)
+@lowering("GlobalAveragePool", "GlobalMaxPool", inputs="X:floats")
 def lower_global_pool(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """Over all axes behind rows and channels."""
-    if x.dtype not in FLOATS:
-        raise NodeError(f"is not supported on {x.dtype}")
     if x.rank < 2:
         raise NodeError(f"takes rows, channels and spatial axes, not a tensor of rank {x.rank}")
     axes = list(range(2, x.rank))

@@ -15,7 +15,7 @@ from ..registry import lowering, reference
 from ..values import Value
 
 
-@lowering("ReverseSequence", inputs=2, attributes="batch_axis time_axis", since=10)
+@lowering("ReverseSequence", inputs="input:any sequence_lens:int64", attributes="batch_axis time_axis", since=10)
 def lower(ctx: Context, node: OnnxNode, x: Value, lengths: Value) -> Value:
     """Step t of a row of length n becomes step n - 1 - t; from n on nothing moves."""
     time, batch = ctx.attribute("time_axis", 0), ctx.attribute("batch_axis", 1)

@@ -19,26 +19,25 @@ from ..values import Value
 
 _NAMES = {v: k for k, v in NUMPY_TYPE.items()}
 MAX_RANGE = 1 << 20
+_CONSTANTS = "value value_float value_floats value_int value_ints value_string value_strings sparse_value"
 
 
-@lowering("Shape", inputs=1, until=14)
-@lowering("Shape", inputs=1, attributes="start end", since=15)
+@lowering("Shape", inputs="data:any", until=14)
+@lowering("Shape", inputs="data:any", attributes="start end", since=15)
 def lower_shape(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """The dims, symbols and all."""
     return values.of_sizes(values.objects(list(x.dims[slice(ctx.attribute("start", 0), ctx.attribute("end"))])))
 
 
-@lowering("Size", inputs=1)
+@lowering("Size", inputs="data:any")
 def lower_size(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """The product of the dims."""
     return values.of_sizes(values.objects([dm.product(x.dims)]).reshape(()))
 
 
-@lowering(
-    "Constant",
-    inputs=0,
-    attributes="value value_float value_floats value_int value_ints value_string value_strings sparse_value",
-)
+@lowering("Constant", inputs="", attributes="value", until=10)
+@lowering("Constant", inputs="", attributes="value sparse_value", until=11, since=11)
+@lowering("Constant", inputs="", attributes=_CONSTANTS, since=12)
 def lower_constant(ctx: Context, node: OnnxNode) -> Value:
     """The attribute that it has."""
     if len(node.attributes) != 1:
@@ -53,7 +52,7 @@ def lower_constant(ctx: Context, node: OnnxNode) -> Value:
     raise NodeError(f"attribute {name!r} is not supported")
 
 
-@lowering("ConstantOfShape", inputs=1, attributes="value")
+@lowering("ConstantOfShape", inputs="input:int64", attributes="value", since=9)
 def lower_constant_of_shape(ctx: Context, node: OnnxNode, shape: Value) -> Value:
     """One number seen in every element."""
     value = ctx.attribute("value", np.zeros(1, np.float32))
@@ -78,7 +77,7 @@ def _filled(ctx: Context, value: np.ndarray, dims: tuple[Size, ...], dtype: str)
     return result
 
 
-@lowering("Expand", inputs=2)
+@lowering("Expand", inputs="input:any shape:int64", since=8)
 def lower_expand(ctx: Context, node: OnnxNode, x: Value, shape: Value) -> Value:
     """Broadcast both ways; new axes have stride 0."""
     wanted = tuple(ctx.integers(shape, "input 'shape'"))
@@ -101,13 +100,12 @@ def _meant_for(ctx: Context, x: Value, wanted: tuple[Size, ...]) -> Value:
     return values.fill(x.const.reshape(-1)[:1], tuple(dims), x.dtype)
 
 
-@lowering("Range", inputs=3)
+@lowering("Range", inputs="start:int64/int32 limit:start delta:start", since=11, until=26)
+@lowering("Range", inputs="start:int64/int32 limit:start delta:start", attributes="stash_type", since=27)
 def lower_range(ctx: Context, node: OnnxNode, start: Value, limit: Value, delta: Value) -> Value:
     """A length that is known or follows from dimensions; known numbers have been folded already."""
-    if len({v.dtype for v in (start, limit, delta)}) > 1 or start.dtype not in ("F32", "I64", "I32"):
-        raise NodeError(f"counts in {start.dtype}, {limit.dtype} and {delta.dtype}, which is not supported")
     named = ((start, "start"), (limit, "limit"), (delta, "delta"))
-    if any(v.tensor is not None or v.dtype == "F32" for v, _ in named):
+    if any(v.tensor is not None for v, _ in named):
         raise NodeError("its length depends on data: bind the input that it comes from")
     first, last = (ctx.integers(v, f"input {n!r}")[0] for v, n in named[:2])
     (step,) = ctx.constants(delta, "input 'delta'")
@@ -131,7 +129,7 @@ def _range(first: Any, last: Any, step: Any) -> np.ndarray:
     return np.arange(first, last, step)
 
 
-@lowering("Tile", inputs=2)
+@lowering("Tile", inputs="input:any repeats:int64")
 def lower_tile(ctx: Context, node: OnnxNode, x: Value, repeats: Value) -> Value:
     """Along axes of length 1 it is Expand; along others the axis is repeated through an axis of stride 0 before it."""
     counts = ctx.integers(repeats, "input 'repeats'")
@@ -195,8 +193,11 @@ def reference_tile(node: OnnxNode, x: np.ndarray, repeats: np.ndarray) -> np.nda
 
 @reference("Range", exact=True)
 def reference_range(node: OnnxNode, start: np.ndarray, limit: np.ndarray, delta: np.ndarray) -> np.ndarray:
-    """NumPy's own, of a bounded length."""
-    return _range(start.reshape(())[()], limit.reshape(())[()], delta.reshape(())[()]).astype(start.dtype)
+    """NumPy's own, of a bounded length; float16 goes through float32."""
+    if node.attributes.get("stash_type", 1) != 1:
+        raise NodeError(f"attribute 'stash_type' is {node.attributes['stash_type']}; float32 (1) is supported")
+    wide = np.float32 if start.dtype == np.float16 else start.dtype
+    return _range(*(v.reshape(()).astype(wide)[()] for v in (start, limit, delta))).astype(start.dtype)
 
 
 @symbolic("ReduceProd")

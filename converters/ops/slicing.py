@@ -21,7 +21,7 @@ from .gather import last_step
 HUGE = (1 << 31) - 1  # exporters write INT32_MAX, INT64_MAX and the like for "to the end"
 
 
-@lowering("Slice", inputs=1, attributes="starts ends axes", until=9)
+@lowering("Slice", inputs="data:any", attributes="starts ends axes", until=9)
 def lower_slice_attributes(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """The bounds are attributes."""
     starts, ends = ctx.attribute("starts"), ctx.attribute("ends")
@@ -30,7 +30,7 @@ def lower_slice_attributes(ctx: Context, node: OnnxNode, x: Value) -> Value:
     return _slice(ctx, x, starts, ends, ctx.attribute("axes"), None)
 
 
-@lowering("Slice", inputs=(3, 5), since=10)
+@lowering("Slice", inputs="data:any starts:int64/int32 ends:starts axes?:starts steps?:starts", since=10)
 def lower_slice(
     ctx: Context, node: OnnxNode, x: Value, starts: Value, ends: Value, axes: Value | None, steps: Value | None
 ) -> Value:
@@ -105,9 +105,9 @@ def _clamp(ctx: Context, at: Size, length: Size, low: Size, high: Size) -> Size:
     return at
 
 
-@lowering("Split", inputs=1, outputs=(1, 1 << 16), attributes="axis split", until=12)
-@lowering("Split", inputs=(1, 2), outputs=(1, 1 << 16), attributes="axis", since=13, until=17)
-@lowering("Split", inputs=(1, 2), outputs=(1, 1 << 16), attributes="axis num_outputs", since=18)
+@lowering("Split", inputs="input:any", outputs=(1, 1 << 16), attributes="axis split", until=12)
+@lowering("Split", inputs="input:any split?:int64", outputs=(1, 1 << 16), attributes="axis", since=13, until=17)
+@lowering("Split", inputs="input:any split?:int64", outputs=(1, 1 << 16), attributes="axis num_outputs", since=18)
 def lower_split(ctx: Context, node: OnnxNode, x: Value, given: Value | None = None) -> list[Value | None]:
     """Parts one after the other along an axis."""
     axis = ctx.axis(ctx.attribute("axis", 0), x.rank)
@@ -136,11 +136,9 @@ def lower_split(ctx: Context, node: OnnxNode, x: Value, given: Value | None = No
     return results
 
 
-@lowering("Concat", inputs=(1, 1 << 16), attributes="axis")
+@lowering("Concat", inputs="inputs*:any", attributes="axis")
 def lower_concat(ctx: Context, node: OnnxNode, *operands: Value) -> Value:
     """A new tensor; each operand is copied into its part of it, until a pass lets its producer write there."""
-    if len({v.dtype for v in operands}) > 1:
-        raise NodeError(f"mixes the types {', '.join(sorted({v.dtype for v in operands}))}")
     first = operands[0]
     axis = ctx.axis(ctx.attribute("axis", 0 if node.version < 4 else None), first.rank)
     if len(operands) == 1:

@@ -9,8 +9,6 @@ import numpy as np
 
 from .. import dims as dm
 from .. import values
-from ..errors import NodeError
-from ..ir import FLOATS
 from ..lowering import Context
 from ..onnx_model import OnnxNode
 from ..registry import lowering, reference
@@ -27,11 +25,9 @@ def _softmax(ctx: Context, node: OnnxNode, x: Value) -> Value:
     return replace(values.of_tensor(target, x.dtype), time=x.time, late=x.late)
 
 
-@lowering("Softmax", "LogSoftmax", inputs=1, attributes="axis", since=13)
+@lowering("Softmax", "LogSoftmax", inputs="input:floats", attributes="axis", since=13)
 def lower(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """Along one axis, which is moved to the end and back."""
-    if x.dtype not in FLOATS:
-        raise NodeError(f"is not supported on {x.dtype}")
     axis = ctx.axis(ctx.attribute("axis", -1), x.rank)
     if axis == x.rank - 1:
         return _softmax(ctx, node, x)
@@ -40,11 +36,9 @@ def lower(ctx: Context, node: OnnxNode, x: Value) -> Value:
     return values.transpose(result, [order.index(i) for i in range(x.rank)])
 
 
-@lowering("Softmax", "LogSoftmax", inputs=1, attributes="axis", until=12)
+@lowering("Softmax", "LogSoftmax", inputs="input:floats", attributes="axis", until=12)
 def lower_flattened(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """Before opset 13: all axes from `axis` on are one."""
-    if x.dtype not in FLOATS:
-        raise NodeError(f"is not supported on {x.dtype}")
     axis = ctx.axis(ctx.attribute("axis", 1), x.rank)
     if axis == x.rank - 1:
         return _softmax(ctx, node, x)

@@ -116,7 +116,7 @@ def test_a_recurrence_in_a_branch_is_not_streamable():
     ("then", "other", "message"),
     [
         (body([node("Relu", "x", "p")], "p"), body([node("Concat", "x x", "p", axis=1)], "p"), "shapes"),
-        (body([node("Relu", "x", "p")], "p"), body([node("Cast", "x", "p", to=INT64)], "p"), "types F32 and I64"),
+        (body([node("Relu", "x", "p")], "p"), body([node("Cast", "x", "p", to=INT64)], "p"), "types float32 and int64"),
         (body([node("Relu", "x", "p")], "p"), body([node("Boom", "x", "p")], "p"), "Boom node"),
         (body([node("Relu", "x", "p")], "p"), body([node("Relu", "x", "p")], "p p"), "2 outputs"),
     ],

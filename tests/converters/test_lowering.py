@@ -344,7 +344,7 @@ def test_every_problem_is_listed_at_once():
         ([node("Expand", "x s", "y")], {"s": A([1 << 36, 2, 4])}, "MiB"),
         ([node("ConstantOfShape", "s", "k"), node("Add", "x k", "y")], {"s": A([1 << 40])}, "MiB"),
         ([node("Range", "s t u", "k"), node("Add", "x k", "y")], {"s": A(0), "t": A(9), "u": A(0)}, "delta"),
-        ([node("Add", "x s", "y")], {"s": A([1, 2])}, "mixes the types"),
+        ([node("Add", "x s", "y")], {"s": A([1, 2])}, "mixes types: input .B. .s. is int64, but .A. .x. is float32"),
         ([node("Tanh", "x x", "y")], {}, "has 2 inputs"),
         ([node("Concat", "x s", "y", axis=0)], {"s": random(3)}, "rank"),
         ([node("Softmax", "x", "y", axis=7)], {}, "axis 7"),
