@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from .. import dims as dm
 from .. import values
 from ..dims import Size
 from ..errors import NodeError
-from ..ir import NUMPY_TYPE
+from ..ir import FLOATS, NUMPY_TYPE
 from ..lowering import Context, show
 from ..onnx_model import OnnxNode
 from ..registry import lowering, reference, symbolic
@@ -19,6 +19,7 @@ from ..values import Value
 
 _NAMES = {v: k for k, v in NUMPY_TYPE.items()}
 MAX_RANGE = 1 << 20
+_RANGE, _RANGE_27 = (f"start:{t}/int64/int32 limit:start delta:start" for t in ("float32/float64", "floats"))
 _CONSTANTS = "value value_float value_floats value_int value_ints value_string value_strings sparse_value"
 
 
@@ -100,12 +101,14 @@ def _meant_for(ctx: Context, x: Value, wanted: tuple[Size, ...]) -> Value:
     return values.fill(x.const.reshape(-1)[:1], tuple(dims), x.dtype)
 
 
-@lowering("Range", inputs="start:int64/int32 limit:start delta:start", since=11, until=26)
-@lowering("Range", inputs="start:int64/int32 limit:start delta:start", attributes="stash_type", since=27)
+@lowering("Range", inputs=_RANGE, since=11, until=26)
+@lowering("Range", inputs=_RANGE_27, attributes="stash_type", since=27)
 def lower_range(ctx: Context, node: OnnxNode, start: Value, limit: Value, delta: Value) -> Value:
-    """A length that is known or follows from dimensions; known numbers have been folded already."""
+    """A length that is known or follows from dimensions."""
+    if start.const is not None and limit.const is not None and delta.const is not None:
+        return values.of_array(reference_range(node, start.const, limit.const, delta.const), start.dtype)
     named = ((start, "start"), (limit, "limit"), (delta, "delta"))
-    if any(v.tensor is not None for v, _ in named):
+    if start.dtype in FLOATS or any(v.tensor is not None for v, _ in named):
         raise NodeError("its length depends on data: bind the input that it comes from")
     first, last = (ctx.integers(v, f"input {n!r}")[0] for v, n in named[:2])
     (step,) = ctx.constants(delta, "input 'delta'")
@@ -113,20 +116,10 @@ def lower_range(ctx: Context, node: OnnxNode, start: Value, limit: Value, delta:
         raise NodeError("input 'delta' is 0")
     span = last - first if step > 0 else first - last
     count = dm.maximum(dm.ceil_div(span, abs(step)), 0)
-    if isinstance(count, int) and isinstance(first, int):
-        return values.of_array(_range(first, first + count * step, step), start.dtype)
     target = ctx.new((count,), start.dtype)
     scalars = [values.reshape(values.of_sizes(values.objects([s]), start.dtype), (), None) for s in (first, step)]
     ctx.emit("range", [ctx.operand(v) for v in scalars if v is not None], [target])
     return values.of_tensor(target)
-
-
-def _range(first: Any, last: Any, step: Any) -> np.ndarray:
-    if step == 0:
-        raise NodeError("input 'delta' is 0")
-    if abs(last - first) > MAX_RANGE * abs(step):
-        raise NodeError(f"from {first} to {last} by {step} has over {MAX_RANGE} elements")
-    return np.arange(first, last, step)
 
 
 @lowering("Tile", inputs="input:any repeats:int64")
@@ -193,11 +186,16 @@ def reference_tile(node: OnnxNode, x: np.ndarray, repeats: np.ndarray) -> np.nda
 
 @reference("Range", exact=True)
 def reference_range(node: OnnxNode, start: np.ndarray, limit: np.ndarray, delta: np.ndarray) -> np.ndarray:
-    """NumPy's own, of a bounded length; float16 goes through float32."""
+    """start + i * delta, rounded once, of a bounded length."""
     if node.attributes.get("stash_type", 1) != 1:
         raise NodeError(f"attribute 'stash_type' is {node.attributes['stash_type']}; float32 (1) is supported")
-    wide = np.float32 if start.dtype == np.float16 else start.dtype
-    return _range(*(v.reshape(()).astype(wide)[()] for v in (start, limit, delta))).astype(start.dtype)
+    first, last, step = (v.reshape(()).item() for v in (start, limit, delta))
+    if step == 0:
+        raise NodeError("input 'delta' is 0")
+    if not abs(last - first) <= MAX_RANGE * abs(step):
+        raise NodeError(f"from {first} to {last} by {step} has over {MAX_RANGE} elements")
+    count = max(math.ceil((last - first) / step), 0)
+    return np.asarray(first + np.arange(count) * step).astype(start.dtype)
 
 
 @symbolic("ReduceProd")

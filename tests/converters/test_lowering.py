@@ -313,6 +313,18 @@ def test_expand_tile_and_constants_of_shape():
     check(model(nodes, {"x": [3, 1]}, "a b c", {"e": A([2, 1, 4]), "r": A([2, 3])}), x=random(3, 1))
 
 
+@pytest.mark.parametrize("numbers", [(0.0, 1.0, 0.1), (1000.1, 1001.0, 0.1), (5.0, -2.0, -1.5), (3.0, 3.0, 1.0)])
+def test_range_of_known_floats(numbers):
+    constants = dict(zip("stu", map(np.float32, numbers)))
+    got = run(model([node("Range", "s t u", "k")], {"x": [1]}, "k", constants))["k"]
+    start, limit, delta = (float(v) for v in constants.values())
+    want = start + delta * np.arange(max(0, np.ceil((limit - start) / delta)))
+    assert got.dtype == np.float32
+    assert (got == want.astype(np.float32)).all()
+    with pytest.raises(ConversionError, match="its length depends on data: bind"):
+        lowered(model([node("Range", "x t u", "k")], {"x": []}, "k", constants))
+
+
 def test_every_problem_is_listed_at_once():
     nodes = [
         node("Det", "x", "a", name="first"),

@@ -34,7 +34,6 @@ NOT_TAKEN = {
     ("ReduceLogSum", "data"): _ROOTS,
     ("ReduceLogSumExp", "data"): _ROOTS,
     ("Shrink", "input"): "steps of integers are refused",
-    **{("Range", name): "how many elements there are depends on data" for name in ("start", "limit", "delta")},
 }
 
 #: (operator, input) -> why more types are taken than ONNX defines.
