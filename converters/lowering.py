@@ -417,7 +417,7 @@ class Context:
                 if folded is not None:
                     return folded + nothing[len(folded) :]
             if row is None:
-                raise NodeError(_unsupported(node))
+                raise NodeError(_unsupported(node, self.model.missing.get(node.op, [])))
             if broken:
                 return nothing
             check_types(node, row, arguments)
@@ -524,9 +524,11 @@ def _truth(op: str, operands: list[Any]) -> Truth | None:
     return combined(op, known) if known and len(known) == len(operands) else None
 
 
-def _unsupported(node: OnnxNode) -> str:
+def _unsupported(node: OnnxNode, missing: list[str]) -> str:
     if node.domain:
         return f"operators of the domain {node.domain!r} are not supported; export the model with ONNX's own"
     if registry.supported(node.domain, node.op):
         return f"the operator is not supported in opset {node.version}"
+    if missing:
+        return f"this operator is not supported: ONNX defines it by others, of which {', '.join(missing)} is missing"
     return "this operator is not supported"

@@ -26,6 +26,7 @@ MAX_INLINED_NODES = MAX_NODES
 MAX_CALL_DEPTH = 64
 MAX_NESTING = 64  # bodies inside bodies
 MAX_BODIES = 16
+MAX_DEFAULT_BYTES = 64 << 20  # of attributes that calls of functions leave out
 
 _DTYPES = {1: "F32", 10: "F16", 11: "F64", 7: "I64", 6: "I32", 3: "I8", 2: "U8", 9: "BOOL"}
 # ONNX's number -> (how raw_data holds it, the field that holds it otherwise). The integers that tinyrnn has no tensors
@@ -73,7 +74,7 @@ def load(source: Any, supported: Callable[[str, str], bool]) -> OnnxModel:
             data = _read(Path(source))
         proto = _parse(data)
     opsets = _opsets(proto)
-    proto = _inline(proto, supported, opsets)
+    proto, missing = _inline(proto, supported, opsets)
     graph = proto.graph
     if len(graph.node) > MAX_NODES:
         raise ConversionError([f"the graph has {len(graph.node)} nodes; tinyrnn takes at most {MAX_NODES}"])
@@ -92,7 +93,9 @@ def load(source: Any, supported: Callable[[str, str], bool]) -> OnnxModel:
     given = {*constants, *names}
     _check_defined(nodes, given, outputs)
     nodes = _sorted(nodes, given)
-    return OnnxModel(nodes, inputs, outputs, constants, opsets.get("", 0), len(data), hashlib.sha256(data).hexdigest())
+    return OnnxModel(
+        nodes, inputs, outputs, constants, opsets.get("", 0), len(data), hashlib.sha256(data).hexdigest(), missing
+    )
 
 
 def _read(path: Path) -> bytes:
@@ -128,48 +131,100 @@ def _opsets(proto: onnx.ModelProto) -> dict[str, int]:
     return opsets
 
 
-def _inline(proto: onnx.ModelProto, supported: Callable[[str, str], bool], opsets: dict[str, int]) -> onnx.ModelProto:
-    """Replace calls of model-local functions, and of unknown operators that ONNX defines by a body, by the bodies."""
+def _inline(
+    proto: onnx.ModelProto, supported: Callable[[str, str], bool], opsets: dict[str, int]
+) -> tuple[onnx.ModelProto, dict[str, list[str]]]:
+    """Replace calls of model-local functions, and of unknown operators that ONNX defines by a body, by the bodies.
+
+    Also returns the operators that stay, each with the unknown ones that its body needs.
+    """
     from onnx import inliner
 
     if proto.functions:
         _check_functions(proto)
+        proto = _with_defaults(proto, {(f.domain, f.name): list(f.attribute_proto) for f in proto.functions})
         try:
             proto = inliner.inline_local_functions(proto)
         except Exception as e:
             raise ModelFormatError(f"the functions of the model could not be inlined: {e}") from None
-    unknown = dict.fromkeys(
-        n.op_type for n in _all_nodes(proto.graph) if n.domain in ("", "ai.onnx") and not supported("", n.op_type)
-    )
-    for op in list(unknown)[:MAX_BODIES]:
-        if not _has_body(op, opsets.get("", 1)):
-            continue
-        before = {n.op_type for n in _all_nodes(proto.graph)}
+    missing: dict[str, list[str]] = {}
+    for op in _unknown(proto, supported)[:MAX_BODIES]:
+        made, missing[op] = _expanded(proto, op, supported, opsets.get("", 1))
+        proto = made or proto  # where a body cannot be used, the lowering reports the operator by its own name
+    return proto, missing
+
+
+def _unknown(proto: onnx.ModelProto, supported: Callable[[str, str], bool]) -> list[str]:
+    """ONNX's own operators of a model that tinyrnn does not know, each once."""
+    nodes = (n for n in _all_nodes(proto.graph) if n.domain in ("", "ai.onnx"))
+    return list(dict.fromkeys(n.op_type for n in nodes if not supported("", n.op_type)))
+
+
+def _expanded(
+    proto: onnx.ModelProto, op: str, supported: Callable[[str, str], bool], version: int
+) -> tuple[onnx.ModelProto | None, list[str]]:
+    """The model with the body of an operator in its place, and with the bodies of what that needs.
+
+    None where there is no body, or it cannot be used; then also what it needs that tinyrnn does not know.
+    """
+    from onnx import inliner
+
+    others = set(_unknown(proto, supported)) - {op}
+    pending, made = [op], proto
+    for _ in range(MAX_BODIES):
+        if not pending:
+            return made, []
+        schema = _body_of(pending[0], version)
+        if schema is None:
+            return None, [name for name in pending if name != op]
+        defaults = [a.default_value for a in schema.attributes.values() if a.default_value.type]
+        made = _with_defaults(made, {("", schema.name): defaults})
         try:
-            trial = inliner.inline_selected_functions(proto, [("", op)], inline_schema_functions=True)
+            made = inliner.inline_selected_functions(made, [("", schema.name)], inline_schema_functions=True)
         except Exception:  # a body that needs types which the graph does not declare
-            continue
-        after = {n.op_type for n in _all_nodes(trial.graph)}
-        if op not in after and all(supported("", new) for new in after - before):
-            proto = trial  # else the lowering reports the operator by its own name
-    return proto
+            break
+        left = _unknown(made, supported)
+        if pending[0] in left:
+            break
+        pending = [name for name in left if name not in others]
+    return None, []
 
 
-def _all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """The nodes of a graph and of the bodies in it, however deep, without recursion."""
-    pending = [graph]
+def _with_defaults(
+    proto: onnx.ModelProto, defaults: dict[tuple[str, str], list[onnx.AttributeProto]]
+) -> onnx.ModelProto:
+    """A copy in which the nodes of some operators say what they leave out: the inliner drops the defaults."""
+    if not any(defaults.values()):
+        return proto
+    made, room = onnx.ModelProto(), MAX_DEFAULT_BYTES
+    made.CopyFrom(proto)
+    for node in _all_nodes(made.graph, *made.functions):
+        known = defaults.get(("" if node.domain == "ai.onnx" else node.domain, node.op_type), [])
+        given = {a.name for a in node.attribute}
+        absent = [a for a in known if a.name not in given]
+        room -= sum(a.ByteSize() for a in absent)
+        if room < 0:
+            raise ConversionError([f"the defaults of {node.op_type!r} and other functions are too large to write out"])
+        node.attribute.extend(absent)
+    return made
+
+
+def _all_nodes(*graphs: onnx.GraphProto | onnx.FunctionProto) -> Iterator[onnx.NodeProto]:
+    """The nodes of graphs or functions and of the bodies in them, however deep, without recursion."""
+    pending = list(graphs)
     while pending:
         for node in pending.pop().node:
             yield node
             pending += [a.g for a in node.attribute if a.type == onnx.AttributeProto.GRAPH]
 
 
-def _has_body(op: str, version: int) -> bool:
+def _body_of(op: str, version: int) -> Any:
+    """The schema of an operator that ONNX defines by a body, else None."""
     try:
         schema: Any = onnx.defs.get_schema(op, version, "")
     except Exception:  # onnx's SchemaError: no such operator, which the lowering reports with the others
-        return False
-    return bool(schema.has_function or schema.has_context_dependent_function)
+        return None
+    return schema if schema.has_function or schema.has_context_dependent_function else None
 
 
 def _check_functions(proto: onnx.ModelProto) -> None:
@@ -195,11 +250,29 @@ def _check_functions(proto: onnx.ModelProto) -> None:
         raise ModelFormatError(
             f"function {pending[0][1]!r} calls itself, or functions are nested over {MAX_CALL_DEPTH} deep"
         )
+    for f in proto.functions:
+        _check_passed_on(f, bodies)
     total = sum(sizes.get((n.domain, n.op_type), 0) for n in proto.graph.node)
     if total > MAX_INLINED_NODES:
         raise ConversionError(
             [f"the functions of the model expand to {total} nodes; at most {MAX_INLINED_NODES} are taken"]
         )
+
+
+def _check_passed_on(f: onnx.FunctionProto, bodies: dict[tuple[str, str], onnx.FunctionProto]) -> None:
+    """Refuse an attribute without a default that goes on to a function that has one: absent, it would be lost."""
+    own = {a.name for a in f.attribute_proto}
+    for node in _all_nodes(f):
+        callee = bodies.get((node.domain, node.op_type))
+        defaults = {a.name for a in callee.attribute_proto} if callee is not None else set()
+        for a in node.attribute:
+            if a.name in defaults and a.ref_attr_name and a.ref_attr_name not in own:
+                raise ConversionError(
+                    [
+                        f"function {f.name!r} passes its attribute {a.ref_attr_name!r} on to {node.op_type!r}, "
+                        "which has a default for it; give both functions a default"
+                    ]
+                )
 
 
 def _initializers(graph: onnx.GraphProto, folder: Path | None) -> dict[str, np.ndarray]:

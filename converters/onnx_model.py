@@ -65,7 +65,10 @@ class OnnxInput:
 
 @dataclass(eq=False, slots=True)
 class OnnxModel:
-    """A whole model: nodes in an order that defines every name before its use."""
+    """A whole model: nodes in an order that defines every name before its use.
+
+    `missing` says of operators that ONNX defines by others which of these are not supported.
+    """
 
     nodes: list[OnnxNode]
     inputs: list[OnnxInput]
@@ -74,3 +77,4 @@ class OnnxModel:
     opset: int
     size: int
     sha256: str
+    missing: dict[str, list[str]] = field(default_factory=dict)
