@@ -11,11 +11,12 @@ from tinyrnn.errors import (
     TinyRNNError,
     UnsupportedError,
 )
-from tinyrnn.model import Model, Port, Stream, load
+from tinyrnn.model import BoundStep, Model, Port, Stream, load
 
 __version__ = "0.1.0"
 __all__ = [
     "ArgumentError",
+    "BoundStep",
     "BusyError",
     "IndexRangeError",
     "Model",

@@ -184,8 +184,24 @@ cdef class Stream:
             self.leave()
 
     cdef object one_step(self, object x, tuple more, object out):
-        cdef int form
+        out = self.take_step(x, more, out)
+        self.run_step(self.pointers)
+        return out
+
+    cdef int run_step(self, void **pointers) except -1:
         cdef trn_status status
+        if self.release:
+            with nogil:
+                status = trn_stream_step(self.handle, <const void **>pointers, pointers + self.input_count)
+        else:
+            status = trn_stream_step(self.handle, <const void **>pointers, pointers + self.input_count)
+        if status != TRN_OK:
+            raise failure(status, trn_stream_error(self.handle), "")
+        return 0
+
+    cdef object take_step(self, object x, tuple more, object out):
+        """Take the buffers of a step; return what it returns."""
+        cdef int form
         cdef bint named = isinstance(x, dict)
         if self.handle == NULL:
             self.begin_with(gather(self.model.inputs_, x, more), False)
@@ -195,17 +211,40 @@ cdef class Stream:
         else:
             form = self.take_frames(gather(self.model.inputs_, x, more))
         if out is None:
-            out = self.fresh(self.shapes[form], named, False)
-        else:
-            self.take_outputs(out, None)
-        if self.release:
-            with nogil:
-                status = trn_stream_step(self.handle, <const void **>self.pointers, self.pointers + self.input_count)
-        else:
-            status = trn_stream_step(self.handle, <const void **>self.pointers, self.pointers + self.input_count)
-        if status != TRN_OK:
-            raise failure(status, trn_stream_error(self.handle), "")
+            return self.fresh(self.shapes[form], named, False)
+        self.take_outputs(out, None)
         return out
+
+    def bind(self, x=None, *more, out=None):
+        """Return a step that takes no arguments: write the input in place, call it, read the output in place.
+
+        Parameters
+        ----------
+        x, out
+            As in `step`. The arrays are held, and cannot be resized, as long as the result lives; without `out` fresh
+            ones are made.
+
+        Returns
+        -------
+        BoundStep
+            Called, it runs one step and returns its `out`.
+
+        Raises
+        ------
+        ArgumentError, ShapeError
+            As in `step`.
+        BusyError
+            Another thread is inside this stream.
+        """
+        cdef BoundStep bound = BoundStep.__new__(BoundStep)
+        if trn_enter(&self.busy):
+            raise occupied()
+        try:
+            bound.out = self.take_step(x, more, out)
+            bound.hold(self)
+        finally:
+            self.leave()
+        return bound
 
     cdef int take_frames(self, list given) except -1:
         cdef int i, form, chosen = SHORT
@@ -555,3 +594,52 @@ cdef int check(Stream stream, trn_status status) except -1:
     if status != TRN_OK:
         raise failure(status, trn_stream_error(stream.handle), "")
     return 0
+
+
+cdef class BoundStep:
+    """A step of a stream on arrays that stay the same; made by `Stream.bind`.
+
+    Attributes
+    ----------
+    stream : Stream
+        What it advances.
+    out : array, tuple or dict of arrays
+        Where the outputs are after a call.
+    """
+
+    cdef readonly Stream stream
+    cdef readonly object out
+    cdef void **pointers
+    cdef Py_buffer *views
+    cdef int taken
+
+    cdef int hold(self, Stream stream) except -1:
+        """Take over the buffers that the stream has just taken."""
+        cdef int ports = stream.input_count + stream.output_count
+        self.pointers = <void **>calloc(ports + 1, sizeof(void *))
+        self.views = <Py_buffer *>calloc(stream.taken + 1, sizeof(Py_buffer))
+        if self.pointers == NULL or self.views == NULL:
+            raise MemoryError()
+        memcpy(self.pointers, stream.pointers, ports * sizeof(void *))
+        memcpy(self.views, stream.views, stream.taken * sizeof(Py_buffer))
+        self.stream, self.taken, stream.taken = stream, stream.taken, 0
+        return 0
+
+    def __call__(self):
+        cdef Stream stream = self.stream
+        if stream is None:
+            raise TypeError("a BoundStep is made by Stream.bind")
+        if trn_enter(&stream.busy):
+            raise occupied()
+        try:
+            stream.run_step(self.pointers)
+        finally:
+            trn_leave(&stream.busy)
+        return self.out
+
+    def __dealloc__(self):
+        cdef int i
+        for i in range(self.taken):
+            PyBuffer_Release(&self.views[i])
+        free(self.pointers)
+        free(self.views)

@@ -58,6 +58,9 @@ class Port:
         return {name: getattr(self, name) for name in ("name", "dtype", "shape", "time_axis", "batch_axis", "state")}
 
 
+BoundStep = _core.BoundStep
+
+
 class Stream(_core.Stream):
     """The state of one sequence, or of `batch` of them in lockstep, as it goes by.
 

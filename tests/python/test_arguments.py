@@ -218,3 +218,45 @@ def test_damaged_files_say_where(made):
     tinyrnn.load(bytes(content))
     with pytest.raises(tinyrnn.ModelFormatError, match="checksum"):
         tinyrnn.load(bytes(content), verify=True)
+
+
+def test_a_bound_step_takes_no_arguments(loaded):
+    model = loaded("recurrent")
+    x = sequence(4, 1, 4)
+    want = [np.array(y) for y in map(model.stream().step, x)]
+    frame, out = np.empty((1, 4), np.float32), np.empty((1, 8), np.float32)
+    step = model.stream().bind(frame, out=out)
+    for given, expected in zip(x, want, strict=True):
+        frame[:] = given
+        assert step() is out
+        assert out.tobytes() == expected.tobytes()
+
+
+def test_a_bound_step_makes_its_output(loaded):
+    model, x = loaded("recurrent"), sequence(1, 4)
+    stream = model.stream()
+    step = stream.bind(x)
+    assert step.stream is stream
+    assert step().tobytes() == model.stream().step(x).tobytes()
+    assert step.out.shape == (1, 8)
+
+
+def test_a_bound_step_holds_its_arrays(loaded):
+    frame = bytearray(16)
+    step = loaded("recurrent").stream().bind(memoryview(frame).cast("f", [1, 4]))
+    with pytest.raises(BufferError):
+        frame.append(0)
+    step()
+    del step
+    frame.append(0)
+
+
+@pytest.mark.parametrize(("given", "text"), [((1, 3), "expected C-contiguous float32 of shape"), ((2, 4), "found shape")])
+def test_what_bind_refuses(loaded, given, text):
+    with pytest.raises(tinyrnn.ShapeError, match=text):
+        loaded("recurrent").stream().bind(np.zeros(given, np.float32))
+
+
+def test_a_bound_step_is_not_made_by_hand():
+    with pytest.raises(TypeError, match=r"Stream\.bind"):
+        tinyrnn.BoundStep()()
