@@ -10,6 +10,17 @@ enum {
     TRN_CPU_FMA = 1u << 1,   // likewise
 };
 
+// What an x86 processor says of itself.
+typedef struct trn_cpu_registers {
+    uint32_t last_leaf;  // of CPUID
+    uint32_t leaf_1_ecx;
+    uint32_t leaf_7_ebx;  // 0 where there is no leaf 7
+    uint64_t xcr0;        // the registers that the system saves, by XGETBV; 0 where it has not enabled that instruction
+} trn_cpu_registers;
+
+// The bits that registers stand for: the logic alone, for tests of processors that are not here.
+uint32_t trn_cpu_features_of(const trn_cpu_registers *registers);
+
 // The bits of this machine: asked for once, the same at every call.
 uint32_t trn_cpu_features(void);
 

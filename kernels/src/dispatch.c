@@ -23,16 +23,15 @@ const trn_ukernels *trn_ukernels_by_name(const char *name) {
     return NULL;
 }
 
+const trn_ukernels *trn_ukernels_best(uint32_t features) {
+    const trn_ukernels *best = NULL;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if ((features & rows[i].features) == rows[i].features) best = rows[i].table;
+    return best;
+}
+
 trn_status trn_dispatch(const trn_ukernels **table) {
     const char *forced = getenv("TINYRNN_ISA");
-    const trn_ukernels *chosen = NULL;
-    if (forced && *forced) {
-        chosen = trn_ukernels_by_name(forced);
-        if (!chosen) return TRN_ISA;
-    } else {
-        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-            if (available(rows[i].features)) chosen = rows[i].table;
-    }
-    *table = chosen;
-    return TRN_OK;
+    *table = forced && *forced ? trn_ukernels_by_name(forced) : trn_ukernels_best(trn_cpu_features());
+    return *table ? TRN_OK : TRN_ISA;
 }

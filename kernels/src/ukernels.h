@@ -28,7 +28,7 @@ enum { TRN_STEPS_SCRATCH = 6 };
 
 typedef struct trn_ukernels {
     const char *isa;  // its row in isa.def
-    int fused;        // 1 when its multiply-add rounds once, so that fp32 results are the same bytes as everywhere
+    int fused;        // its class of rounding in isa.def: 1 when a multiply-add rounds once
 #define TRN_UKERNEL(slot, parameters) void (*slot) parameters;
 #include "ukernels.def"
 } trn_ukernels;

@@ -4,7 +4,9 @@
 //     check_gemm [--seed N] [--isa NAME] [--bench] [--exhaustive]
 //
 // Each program runs every slot of its family, in every instruction set of isa.def that the processor has (or NAME alone),
-// beside the scalar table. It prints "N passed, N failed" and fails when something did.
+// beside the scalar table, whose bytes are everyone's but where the multiply-add is used: there beside its class's reference.
+// It prints "N passed, N failed" and fails when something did. --bench prints the time of each kernel, and the bytes that
+// it reads a nanosecond beside those of a loop that does nothing but read.
 #ifndef TRN_CHECK_H
 #define TRN_CHECK_H
 
@@ -18,6 +20,7 @@
 #include <time.h>
 
 #include "arch/fpenv.h"
+#include "ceiling.h"
 #include "dispatch.h"
 
 static struct {
@@ -147,11 +150,11 @@ static inline double check_now_ns(void) {
     return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
-// Prints the best time of a call and, where bytes is not 0, bytes a nanosecond.
-#define CHECK_BENCH(bytes, call, ...)                                                            \
+// Sets `best`, a double, to the shortest time of a call in ns.
+#define CHECK_TIME(best, call)                                                                   \
     do {                                                                                         \
-        double bench_best = 1e30;                                                                \
         size_t bench_repeats = 1;                                                                \
+        (best) = 1e30;                                                                           \
         for (int bench_trial = 0; bench_trial < 50;) {                                           \
             double bench_start = check_now_ns();                                                 \
             for (size_t bench_i = 0; bench_i < bench_repeats; bench_i++) call;                   \
@@ -161,14 +164,37 @@ static inline double check_now_ns(void) {
                 continue;                                                                        \
             }                                                                                    \
             bench_trial++;                                                                       \
-            if (bench_time / (double)bench_repeats < bench_best)                                 \
-                bench_best = bench_time / (double)bench_repeats;                                 \
+            if (bench_time / (double)bench_repeats < (best)) (best) = bench_time / (double)bench_repeats; \
         }                                                                                        \
-        printf("%-7s ", check.current);                                                          \
+    } while (0)
+
+// The streaming-read ceiling of memory of the next power of two above `bytes`, in bytes a nanosecond; measured once a run.
+static inline double check_ceiling(size_t bytes) {
+    enum { SMALLEST = 10, LARGEST = 26 };
+    static double known[LARGEST + 1];
+    int i = SMALLEST;
+    while (i < LARGEST && (size_t)1 << i < bytes) i++;
+    if (known[i] == 0.0) {
+        const size_t size = (size_t)1 << i;
+        double best;
+        void *memory = aligned_alloc(64, size);
+        if (!memory) exit(2);
+        memset(memory, 1, size);
+        CHECK_TIME(best, ceiling_pass(memory, size));
+        known[i] = (double)size / best;
+        free(memory);
+    }
+    return known[i];
+}
+
+// Prints the best time of a call, and the bytes that it reads a nanosecond beside the ceiling.
+#define CHECK_BENCH(bytes, call, ...)                                                            \
+    do {                                                                                         \
+        double bench_best;                                                                       \
+        CHECK_TIME(bench_best, call);                                                            \
+        printf("%-8s ", check.current);                                                          \
         printf(__VA_ARGS__);                                                                     \
-        printf(": %.1f ns", bench_best);                                                         \
-        if ((bytes) != 0) printf(", %.1f bytes/ns", (double)(bytes) / bench_best);               \
-        printf("\n");                                                                            \
+        printf(": %.1f ns, %.1f of %.1f bytes/ns\n", bench_best, (double)(bytes) / bench_best, check_ceiling(bytes)); \
     } while (0)
 
 /* ---- The frame of a program -------------------------------------------------------------------------------------- */
@@ -187,6 +213,14 @@ static inline void check_arguments(int count, char **arguments) {
         }
     }
     check.random = check.seed;
+}
+
+// The table that every one of the same class of rounding must agree with: the first of its class in isa.def.
+static inline const trn_ukernels *check_reference(const trn_ukernels *table) {
+#define TRN_ISA(name, features, is_fused) \
+    if ((is_fused) == table->fused) return &trn_ukernels_##name;
+#include "isa.def"
+    return NULL;
 }
 
 // Runs the family for each instruction set, in the mode in which the engine calls kernels; the program's exit status.

@@ -31,6 +31,37 @@ static void choice(void) {
     unsetenv("TINYRNN_ISA");
 }
 
+// Processors by what CPUID and XGETBV say on them, and systems that do not save what a processor has.
+static void detection(void) {
+    enum { BOTH = TRN_CPU_AVX2 | TRN_CPU_FMA };
+    static const struct { const char *name; trn_cpu_registers registers; uint32_t features; } rows[] = {
+        {"Core 2", {10, 0x0000e3fdu, 0, 0}, 0},
+        {"Nehalem", {11, 0x009ce3bdu, 0, 0}, 0},
+        {"Sandy Bridge: AVX without leaf 7's AVX2", {13, 0x1fbae3ffu, 0, 7}, 0},
+        {"Haswell", {13, 0x7ffafbffu, 0x000027abu, 7}, BOTH},
+        {"Zen 3", {16, 0x7efa320bu, 0x219c91a9u, 0x207}, BOTH},
+        {"Haswell under a system that saves XMM only", {13, 0x7ffafbffu, 0x000027abu, 3}, 0},
+        {"Haswell under a system that saves YMM only", {13, 0x7ffafbffu, 0x000027abu, 5}, 0},
+        {"Haswell under a system without XSAVE", {13, 0x77fafbffu, 0x000027abu, 0}, 0},
+        {"Haswell whose AVX is hidden", {13, 0x6ffafbffu, 0x000027abu, 7}, 0},
+        {"Haswell limited to 6 leaves", {6, 0x7ffafbffu, 0, 7}, 0},
+        {"AVX2 without FMA", {13, 0x7ffaebffu, 0x000027abu, 7}, TRN_CPU_AVX2},
+        {"FMA without AVX2 (Piledriver)", {13, 0x3e98320bu, 0x00000008u, 7}, TRN_CPU_FMA},
+        {"nothing", {0, 0, 0, 0}, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        uint32_t features = trn_cpu_features_of(&rows[i].registers);
+        const trn_ukernels *best = trn_ukernels_best(features);
+        check_that(features == rows[i].features, "%s has features %x", rows[i].name, (unsigned)features);
+#if defined(__x86_64__)
+        const trn_ukernels *expected = rows[i].features == BOTH ? &trn_ukernels_avx2 : &trn_ukernels_sse2;
+        check_that(best == expected, "%s runs %s", rows[i].name, best->isa);
+#else
+        check_that(best != NULL, "%s runs nothing", rows[i].name);
+#endif
+    }
+}
+
 static void guard(void) {
     volatile float tiny = FLT_MIN, flushed, kept;  // volatile: no product may wander across the guard
     uint64_t before = trn_fpenv_get(), saved = trn_denormals_flush();
@@ -50,11 +81,13 @@ static void guard(void) {
 
 int main(int count, char **arguments) {
     check_arguments(count, arguments);
+    detection();
     choice();
     guard();
     if (check.bench) {
-        check.current = "guard";
-        CHECK_BENCH(0, trn_denormals_restore(trn_denormals_flush()), "flush and restore");
+        double best;
+        CHECK_TIME(best, trn_denormals_restore(trn_denormals_flush()));
+        printf("flush and restore the denormal mode: %.1f ns\n", best);
     }
     printf("%lu passed, %lu failed\n", check.passed, check.failed);
     return check.failed != 0;

@@ -91,9 +91,9 @@ static void bench(const trn_ukernels *table) {
         const function *f = &functions[i];
         if (!has_kernel(f)) continue;
         if (f->inputs == 1)
-            CHECK_BENCH(0, table->f32_vmap(f->number, N, a.data, 0.5f, 1.0f, y.data), "f32_vmap %-17s %d", f->name, N);
+            CHECK_BENCH(4 * N, table->f32_vmap(f->number, N, a.data, 0.5f, 1.0f, y.data), "f32_vmap %-17s %d", f->name, N);
         else
-            CHECK_BENCH(0, table->f32_vmap2(f->number, N, a.data, b.data, y.data), "f32_vmap2 %-16s %d", f->name, N);
+            CHECK_BENCH(8 * N, table->f32_vmap2(f->number, N, a.data, b.data, y.data), "f32_vmap2 %-16s %d", f->name, N);
     }
     check_free(&a), check_free(&b), check_free(&y);
 }

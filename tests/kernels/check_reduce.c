@@ -60,7 +60,7 @@ static void family(const trn_ukernels *reference, const trn_ukernels *table) {
     for (size_t n = 16; check.bench && n <= 1024; n *= 4) {
         check_buffer x = check_filled(n, 0), y = check_new(n, 0);
         CHECK_BENCH(4 * n, table->f32_reduce(trn_reduction_SUM, n, x.data, y.data), "f32_reduce %zu", n);
-        CHECK_BENCH(0, table->f32_standardize(n, x.data, 1e-5f, y.data), "f32_standardize %zu", n);
+        CHECK_BENCH(4 * n, table->f32_standardize(n, x.data, 1e-5f, y.data), "f32_standardize %zu", n);
         check_free(&x), check_free(&y);
     }
 }

@@ -60,8 +60,8 @@ static void family(const trn_ukernels *reference, const trn_ukernels *table) {
     }
     for (size_t n = 8; check.bench && n <= 1024; n *= 4) {
         check_buffer x = check_filled(n, 0), y = check_new(n, 0);
-        CHECK_BENCH(0, table->f32_softmax(n, x.data, 0, y.data), "f32_softmax %zu", n);
-        CHECK_BENCH(0, table->f32_softmax(n, x.data, 1, y.data), "f32_softmax %zu, logarithm", n);
+        CHECK_BENCH(4 * n, table->f32_softmax(n, x.data, 0, y.data), "f32_softmax %zu", n);
+        CHECK_BENCH(4 * n, table->f32_softmax(n, x.data, 1, y.data), "f32_softmax %zu, logarithm", n);
         check_free(&x), check_free(&y);
     }
 }

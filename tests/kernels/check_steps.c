@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs of steps of one row: beside the scalar table, and beside matrix product and cell one after the other, byte for
+// Runs of steps of one row: beside the reference of the class, and beside matrix product and cell one after the other, byte for
 // byte; forward and backward, with and without the input's product done beforehand.
 #include "check.h"
 
@@ -132,7 +132,9 @@ static void bench(const trn_ukernels *table, const cell *cell, size_t n, size_t 
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) check_free(all[i]);
 }
 
-static void family(const trn_ukernels *reference, const trn_ukernels *table) {
+static void family(const trn_ukernels *scalar, const trn_ukernels *table) {
+    const trn_ukernels *reference = check_reference(table);
+    (void)scalar;  // its multiply-add is fused
     for (size_t i = 0; i < sizeof cells / sizeof *cells; i++) {
         for (int trial = 0; trial < 60; trial++) {
             problem p = random_problem(&cells[i]);

@@ -2,7 +2,7 @@
 // f32_gemm: tiles of `rows` x `vectors` accumulators, each one ascending chain over k, so that no choice of tile
 // changes a byte. The tile's body is inlined with constant sizes, which keeps the accumulators in registers.
 
-enum { GEMM_VECTORS = 8, GEMM_FLOATS = 96 };  // of the widest panel; in any tile
+enum { GEMM_VECTORS = 64 / VF_LANES, GEMM_FLOATS = 96 };  // of the widest panel; in any tile
 
 // What a tile needs beside its size: every pointer at the tile's first element.
 typedef struct gemm_tile {
@@ -64,37 +64,45 @@ TRN_INLINE void gemm_run(const gemm_tile *t, const int rows, const int panels, c
                 vf_store(y + i * y_stride + (size_t)p * width + (size_t)j * VF_LANES, sum[i][p][j]);
 }
 
-// Each size in a function of its own: together, they spoil each other's registers and alignment.
-#define GEMM_TILE(name, rows, panels, vectors) \
-    static TRN_NOINLINE void name(const gemm_tile *t) { gemm_run(t, rows, panels, vectors); }
+// Each size in a function of its own: together, they spoil each other's registers and alignment. eights: columns / 8.
+#define GEMM_TILE(name, rows, panels, eights) \
+    static TRN_NOINLINE void name(const gemm_tile *t) { gemm_run(t, rows, panels, 8 / VF_LANES * (eights)); }
 
 GEMM_TILE(gemm_1x2, 1, 1, 2)
-#if VF_TILE_ROWS > 1
+#if VF_TILE_SUMS >= 6
 GEMM_TILE(gemm_1x4, 1, 1, 4)
 GEMM_TILE(gemm_1x6, 1, 1, 6)
 GEMM_TILE(gemm_1x8, 1, 1, 8)
+GEMM_TILE(gemm_2x2, 2, 1, 2)
+#endif
+#if VF_TILE_SUMS >= 12
 GEMM_TILE(gemm_1x4_two, 1, 2, 4)
 GEMM_TILE(gemm_1x6_two, 1, 2, 6)
-GEMM_TILE(gemm_2x2, 2, 1, 2)
 GEMM_TILE(gemm_2x4, 2, 1, 4)
 GEMM_TILE(gemm_3x2, 3, 1, 2)
 GEMM_TILE(gemm_3x4, 3, 1, 4)
 GEMM_TILE(gemm_4x2, 4, 1, 2)
 GEMM_TILE(gemm_5x2, 5, 1, 2)
 GEMM_TILE(gemm_6x2, 6, 1, 2)
+#endif
 
 // By rows and width / 16.
-static gemm_function *const gemm_tiles[7][5] = {
+static gemm_function *const gemm_tiles[VF_TILE_ROWS + 1][5] = {
+#if VF_TILE_SUMS < 6
+    [1] = {NULL, gemm_1x2},
+#else
     [1] = {NULL, gemm_1x2, gemm_1x4, gemm_1x6, gemm_1x8},
+#endif
+#if VF_TILE_SUMS >= 12
     [2] = {NULL, gemm_2x2, gemm_2x4},
     [3] = {NULL, gemm_3x2, gemm_3x4},
     [4] = {NULL, gemm_4x2},
     [5] = {NULL, gemm_5x2},
     [6] = {NULL, gemm_6x2},
-};
-#else
-static gemm_function *const gemm_tiles[2][5] = {[1] = {NULL, gemm_1x2}};
+#elif VF_TILE_SUMS >= 6
+    [2] = {NULL, gemm_2x2},
 #endif
+};
 
 // A tile of which only so many columns exist in init and y: it works on a copy.
 static void gemm_part(const gemm_tile *whole, gemm_function *run, size_t rows, size_t width, size_t columns) {
@@ -108,12 +116,13 @@ static void gemm_part(const gemm_tile *whole, gemm_function *run, size_t rows, s
 }
 
 // One panel for several rows: a few columns at a time stay in the cache while the rows pass by, in blocks of nearly the
-// same size. Two or three rows need 32 columns for enough independent chains. init_step: 1, or 0 where init is zeros.
+// same size. A few rows need 32 columns for enough independent chains. init_step: 1, or 0 where init is zeros.
 static void gemm_panel(const gemm_tile *panel, size_t m, size_t width, size_t columns, size_t init_step) {
     const size_t blocks = (m + VF_TILE_ROWS - 1) / VF_TILE_ROWS, least = m / blocks, larger = m % blocks;
+    const int wide = gemm_tiles[least + (larger > 0)][2] != NULL;
     for (size_t column = 0, step; column < columns; column += step) {
         gemm_tile t = *panel;
-        step = m <= 3 && VF_TILE_ROWS > 1 && width - column >= 32 ? 32 : 16;
+        step = wide && width - column >= 32 ? 32 : 16;
         t.w += column, t.y += column, t.init += column * init_step;
         const size_t wanted = columns - column < step ? columns - column : step;
         for (size_t block = 0; block < blocks; block++) {
@@ -131,15 +140,16 @@ static void gemm_panel(const gemm_tile *panel, size_t m, size_t width, size_t co
 // columns from here to the end, padded.
 static gemm_function *gemm_whole(size_t m, size_t width, size_t left, size_t *columns) {
     *columns = width;
-#if VF_TILE_ROWS > 1
     if (m != 1) return NULL;
-    if (left < 2 * width || (width != 32 && width != 48)) return gemm_tiles[1][width / 16];
-    *columns = 2 * width;
-    return width == 32 ? gemm_1x4_two : gemm_1x6_two;
+#if VF_TILE_SUMS >= 12
+    if (left >= 2 * width && (width == 32 || width == 48)) {
+        *columns = 2 * width;
+        return width == 32 ? gemm_1x4_two : gemm_1x6_two;
+    }
 #else
-    (void)m, (void)left;
-    return NULL;
+    (void)left;
 #endif
+    return gemm_tiles[1][width / 16];
 }
 
 static void TRN_KERNEL(f32_gemm)(size_t m, size_t n, size_t k, const float *x, ptrdiff_t x_stride, const float *w,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernels in plain C: what every other instruction set is tested against, and what runs where there is none.
+// The kernels in plain C with fused multiply-add: what every fused instruction set is tested against, and what runs on
+// processors that have that instruction and no port.
 #define TRN_ISA_NAME scalar
 #include "vec_scalar.h"
 

@@ -1,36 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 // f32_softmax: three passes over a row. A NaN anywhere reaches the sum, and so every result.
 
-static float softmax_maximum(size_t n, const float *x) {
-    vf most = vf_set1(-TRN_INF);
-    size_t i = 0;
-    for (; i + VF_LANES <= n; i += VF_LANES) most = vf_at_least(vf_load(x + i), most);
-    float lanes[VF_LANES], largest = -TRN_INF;
-    vf_store(lanes, most);
-    for (; i < n; i++) lanes[i % VF_LANES] = x[i] > lanes[i % VF_LANES] ? x[i] : lanes[i % VF_LANES];
-    for (int lane = 0; lane < VF_LANES; lane++) largest = lanes[lane] > largest ? lanes[lane] : largest;
-    return largest;
+// x where it is more than most, which stays where x is NaN.
+TRN_INLINE row_lanes softmax_most(row_lanes most, row_lanes x) {
+    ROW_EACH(j) most.part[j] = vf_at_least(x.part[j], most.part[j]);
+    return most;
 }
 
-// e^(x - largest), stored in y unless that is NULL, and summed: lane j takes every eighth element from j on.
-static float softmax_sum(size_t n, const float *x, float largest, float *y) {
-    const vf top = vf_set1(largest);
-    vf sum = vf_zero();
+static float softmax_maximum(size_t n, const float *x) {
+    row_lanes most = row_set1(-TRN_INF);
     size_t i = 0;
-    for (; i + VF_LANES <= n; i += VF_LANES) {
-        vf power = f32_exp(vf_sub(vf_load(x + i), top));
-        sum = vf_add(sum, power);
-        if (y) vf_store(y + i, power);
+    for (; i + ROW_LANES <= n; i += ROW_LANES) most = softmax_most(most, row_load(x + i));
+    if (i < n) most = softmax_most(most, row_load_n(x + i, n - i, -TRN_INF));
+    return reduce_tree_MAX(most);
+}
+
+// e^(x - largest) of eight elements.
+TRN_INLINE row_lanes softmax_powers(row_lanes x, float largest) {
+    const vf top = vf_set1(largest);
+    ROW_EACH(j) x.part[j] = f32_exp(vf_sub(x.part[j], top));
+    return x;
+}
+
+// The powers stored in y, unless that is NULL, and summed: lane j takes every eighth element from j on.
+static float softmax_sum(size_t n, const float *x, float largest, float *y) {
+    row_lanes sum = row_set1(0.0f);
+    size_t i = 0;
+    for (; i + ROW_LANES <= n; i += ROW_LANES) {
+        row_lanes power = softmax_powers(row_load(x + i), largest);
+        sum = reduce_lanes_SUM(sum, power);
+        if (y) row_store(y + i, power);
     }
     if (i < n) {
-        float lanes[VF_LANES];
-        vf power = f32_exp(vf_sub(vf_load_n(x + i, n - i), top));
-        if (y) vf_store_n(y + i, power, n - i);
-        vf_store(lanes, vf_zero());
-        vf_store_n(lanes, power, n - i);
-        sum = vf_add(sum, vf_load(lanes));
+        float eight[ROW_LANES];
+        row_lanes power = softmax_powers(row_load_n(x + i, n - i, -TRN_INF), largest);
+        sum = reduce_lanes_SUM(sum, power);
+        row_store(eight, power);
+        if (y) memcpy(y + i, eight, (n - i) * sizeof *y);
     }
-    return vf_reduce_add(sum);
+    return reduce_tree_SUM(sum);
 }
 
 static void TRN_KERNEL(f32_softmax)(size_t n, const float *x, int logarithm, float *y) {

@@ -69,26 +69,31 @@ typedef void steps_function(const trn_steps *s, const steps_operands *o, size_t 
     }
 
 STEPS_TILE(steps_2, 1, 2)
-#if VF_TILE_SUMS >= 8
+#if VF_TILE_SUMS >= 6
 STEPS_TILE(steps_4, 1, 4)
 STEPS_TILE(steps_6, 1, 6)
 STEPS_TILE(steps_8, 1, 8)
-STEPS_TILE(steps_4_two, 2, 4)
 static steps_function *const steps_whole[5] = {NULL, steps_2, steps_4, steps_6, steps_8};
 #endif
+#if VF_TILE_SUMS >= 12
+STEPS_TILE(steps_4_two, 2, 4)
+#endif
 
-// All columns of a step. Registers that hold a whole panel take it at once, and two that are narrow; else 16 columns.
+// All columns of a step. Registers that hold a whole panel (nearly: memory read in its order is worth two sums that wait
+// on the stack) take it at once, and two that are narrow; else 16 columns.
 TRN_INLINE void steps_multiply(const trn_steps *s, const steps_operands *o, size_t columns, size_t panel, float *sums) {
     for (size_t column = 0, width; column < columns; column += width) {
         const size_t left = columns - column;
         width = left < panel ? left : panel;
-#if VF_TILE_SUMS >= 8
+#if VF_TILE_SUMS >= 12
         if (width == 32 && left >= 64) {
             steps_4_two(s, o, column, width, 0, sums);
             column += width;
-        } else {
-            steps_whole[width / 16](s, o, column, width, 0, sums);
+            continue;
         }
+#endif
+#if VF_TILE_SUMS >= 6
+        steps_whole[width / 16](s, o, column, width, 0, sums);
 #else
         for (size_t within = 0; within < width; within += 16) steps_2(s, o, column, width, within, sums);
 #endif
@@ -117,6 +122,7 @@ static void TRN_KERNEL(f32_lstm_steps)(const trn_steps *s) {
     steps_end(s, &state);
 }
 
+#if VF_TILE_SUMS >= 6
 // Panels of the GRU that resets after its product, from unit `unit` on: the hidden gate's chain ends with x, which goes
 // to x_part, and h starts one of its own.
 TRN_INLINE void steps_gru_run(const trn_steps *s, const steps_operands *o, size_t unit, float *x_part,
@@ -139,6 +145,21 @@ TRN_INLINE void steps_gru_run(const trn_steps *s, const steps_operands *o, size_
 static TRN_NOINLINE void steps_gru_one(const trn_steps *s, const steps_operands *o, size_t unit, float *x_part) {
     steps_gru_run(s, o, unit, x_part, 1);
 }
+#else
+// The same, a gate at a time; the hidden gate's sums wait for their second product where it leaves them.
+static void steps_gru_one(const trn_steps *s, const steps_operands *o, size_t unit, float *x_part) {
+    enum { WIDTH = 3 * CELL_BLOCK, HIDDEN = 2 * CELL_BLOCK, BYTES = CELL_BLOCK * sizeof(float) };
+    const size_t column = 3 * unit;
+    const steps_operands again = {o->x, o->h, s->scratch};
+    trn_steps by_x = *s, by_h = *s;
+    by_x.n = 0, by_h.k = 0;
+    for (size_t within = 0; within < HIDDEN; within += CELL_BLOCK) steps_2(s, o, column, WIDTH, within, s->scratch);
+    steps_2(&by_x, o, column, WIDTH, HIDDEN, s->scratch);
+    memcpy(x_part + unit, s->scratch + column + HIDDEN, BYTES);
+    memcpy(s->scratch + column + HIDDEN, s->hidden_init + unit, BYTES);
+    steps_2(&by_h, &again, column, WIDTH, HIDDEN, s->scratch);
+}
+#endif
 #if VF_TILE_SUMS >= 12
 static TRN_NOINLINE void steps_gru_two(const trn_steps *s, const steps_operands *o, size_t unit, float *x_part) {
     steps_gru_run(s, o, unit, x_part, 2);

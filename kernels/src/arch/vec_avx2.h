@@ -10,8 +10,8 @@
 #include "target.h"
 
 enum { VF_LANES = 8 };
-#define VF_TILE_SUMS 12  // vectors of sums that the registers hold beside what a link of the chains needs
 #define VF_TILE_ROWS 6
+#define VF_TILE_SUMS 12  // of the 16 registers
 typedef __m256 vf;
 typedef __m256i vi;
 typedef __m256 vm;  // only the sign bit of a lane counts
@@ -82,11 +82,5 @@ TRN_INLINE vf vi_to_vf(vi a) { return _mm256_cvtepi32_ps(a); }
 TRN_INLINE vf vf_abs(vf a) { return _mm256_and_ps(a, vi_as_vf(vi_set1(INT32_MAX))); }
 TRN_INLINE vf vf_neg(vf a) { return _mm256_xor_ps(a, vi_as_vf(vi_set1(INT32_MIN))); }
 TRN_INLINE vf vf_flip(vf a, vf s) { return _mm256_xor_ps(a, _mm256_and_ps(s, vi_as_vf(vi_set1(INT32_MIN)))); }
-
-TRN_INLINE float vf_reduce_add(vf a) {
-    __m128 four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
-    __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
-}
 
 #endif
