@@ -3,17 +3,26 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from collections.abc import Callable
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import helper
 
+import graphs
 import tinyrnn
+from graphs import value
 from random_graphs import Stack, layer, load
-from tinyrnn.converters import references
+from tinyrnn import format as fmt
+from tinyrnn.cli.inspect import describe
+from tinyrnn.converters import convert_bytes, references
 
 CELLS = ["RNN", "LSTM", "GRU"]
 HIDDEN = st.sampled_from([1, 2, 7, 8, 15, 16, 17, 31, 33, 48, 64, 100])
@@ -34,10 +43,11 @@ def isa(name: str):
             os.environ["TINYRNN_ISA"] = before
 
 
+@functools.cache
 def available() -> list[str]:
-    """Instruction sets of this processor, by asking for each."""
+    """Instruction sets of this build that this processor has, by asking for each; the best one last."""
     found = []
-    for name in ("scalar", "avx2"):
+    for name in fmt.INSTRUCTION_SETS:
         with isa(name):
             try:
                 load(layer("RNN", 2, 2))
@@ -45,6 +55,19 @@ def available() -> list[str]:
                 continue
             found.append(name)
     return found
+
+
+def by_class(run: Callable[[tinyrnn.Model], Any], proto: onnx.ModelProto) -> dict[bool, Any]:
+    """What a run gives in each class of rounding, after checking that every instruction set of a class agrees."""
+    results: dict[bool, Any] = {}
+    for name in available():
+        with isa(name):
+            model = load(proto)
+        assert model.isa == name
+        got = run(model)
+        expected = results.setdefault(fmt.INSTRUCTION_SETS[name], got)
+        assert [a.tobytes() for a in got.values()] == [a.tobytes() for a in expected.values()], name
+    return results
 
 
 @st.composite
@@ -109,13 +132,30 @@ def test_a_row_of_a_batch_is_the_row_alone(case, batch, steps, seed):
 def test_every_instruction_set_gives_the_same_bytes(case, batch, steps, seed):
     proto, _, inputs, layout = case
     x = sample(inputs, batch, steps, layout, seed)
-    results = {}
-    for name in available():
-        with isa(name):
-            model = load(proto)
-        assert model.isa == name
-        results[name] = b"".join(out.tobytes() for out in model.run({"X": x}).values())
-    assert len(set(results.values())) == 1, list(results)
+    by_class(lambda model: model.run({"X": x}), proto)
+
+
+def test_classes_of_rounding_differ_in_products_and_cells_alone():
+    """What docs/arithmetic.md and `inspect` say of processors without fused multiply-add."""
+    if len({fmt.INSTRUCTION_SETS[name] for name in available()}) < 2:
+        pytest.skip("this build has one class of rounding only")
+    names = ["Tanh", "Softmax", "Elu", "LayerNormalization", "Sigmoid", "ReduceMean", "Erf"]
+    nodes = [
+        helper.make_node(op, [f"t{i}", "g", "b"] if op.startswith("Layer") else [f"t{i}"], [f"t{i + 1}"])
+        for i, op in enumerate(names)
+    ]
+    constants = {"g": np.linspace(0.5, 2, 33, dtype=np.float32), "b": np.linspace(-1, 1, 33, dtype=np.float32)}
+    ports = [value("t0", ["time", "batch", 33])], [value(f"t{len(names)}", ["time", "batch", 1])]
+    for proto, name, promise in [
+        (graphs.model(nodes, *ports, constants), "t0", "the same bytes on every instruction set"),
+        (layer("LSTM", 33, 33), "X", "fp32: "),
+    ]:
+        results = by_class(lambda model, name=name: model.run({name: sample(33, 3, 20, 0, 1)}), proto)
+        same = [a.tobytes() for a in results[True].values()] == [a.tobytes() for a in results[False].values()]
+        said = describe(convert_bytes(proto)[0])["promise"]
+        assert said.startswith(promise)
+        assert same == (not said.startswith("fp32"))
+        assert all(np.abs(a - b).max() < 1e-6 for a, b in zip(*(r.values() for r in results.values()), strict=True))
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -147,13 +187,18 @@ def test_what_looks_at_the_future_is_not_streamable():
 
 @pytest.mark.parametrize(("cell", "bound"), [("LSTM", 1e-6), ("GRU", 2e-6), ("RNN", 3e-6)])
 @pytest.mark.parametrize("hidden", [1, 16, 100, 256, 512])
-def test_accuracy_beside_float64(cell, bound, hidden):
-    """Promise 4: weights uniform in 1/sqrt(hidden), input N(0, 1), 100 steps."""
+@pytest.mark.parametrize("fused", [True, False])
+def test_accuracy_beside_float64(cell, bound, hidden, fused):
+    """Promise 4: weights uniform in 1/sqrt(hidden), input N(0, 1), 100 steps, in both classes of rounding."""
+    names = [name for name in available() if fmt.INSTRUCTION_SETS[name] == fused]
+    if not names:
+        pytest.skip("this build has no such instruction set")
     for options in [{"linear_before_reset": 0}, {"linear_before_reset": 1}] if cell == "GRU" else [{}]:
         proto = layer(cell, hidden, min(hidden, 40), seed=hidden, **options)
         x = sample(min(hidden, 40), 1, 100, 0, 5)
         want = references.run(proto, {"X": x})
-        got = load(proto).run({"X": x})
+        with isa(names[-1]):
+            got = load(proto).run({"X": x})
         for name in got:
             assert np.abs(got[name] - want[name]).max() <= bound, name
 
@@ -182,9 +227,6 @@ def test_graphs_give_one_answer(stack, batch, steps, seed):
     x = sample(features, batch, steps, 0, seed)
     model = load(proto)
     whole = model.run(x)
-    if smooth:
-        want = references.run(proto, {"x": x})["y"]
-        assert np.abs(whole - want).max() <= 2e-5 * max(1.0, np.abs(want).max())
     stream = model.stream(batch)
     stepped = np.stack([stream.step(x[t]) for t in range(steps)])
     assert stepped.tobytes() == whole.tobytes()
@@ -192,7 +234,10 @@ def test_graphs_give_one_answer(stack, batch, steps, seed):
     assert stream.run(x).tobytes() == whole.tobytes()
     for row in range(batch):
         assert model.run(np.ascontiguousarray(x[:, row : row + 1])).tobytes() == whole[:, row : row + 1].tobytes()
-    for name in available():
-        with isa(name):
-            other = load(proto)
-        assert other.run(x).tobytes() == whole.tobytes(), name
+    results = by_class(lambda model: model.run({"x": x}), proto)
+    if smooth:
+        want = references.run(proto, {"x": x})["y"]
+        for result in results.values():
+            assert np.abs(result["y"] - want).max() <= 2e-5 * max(1.0, np.abs(want).max())
+    if not describe(convert_bytes(proto)[0])["promise"].startswith("fp32"):
+        assert len({result["y"].tobytes() for result in results.values()}) == 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NumPy dtypes and enumerations of the .trnn file and its operators, derived from the C tables that _core exposes."""
+"""NumPy dtypes and enumerations of the .trnn file, its operators and kernels, derived from the tables in _core."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from tinyrnn import _core
 
-__all__ = ["ENUMS", "FUNCTIONS", "MAGIC", "NONE", "OPERATORS", "RECORDS", "SECTIONS", "VERSION"]
+__all__ = ["ENUMS", "FUNCTIONS", "INSTRUCTION_SETS", "MAGIC", "NONE", "OPERATORS", "RECORDS", "SECTIONS", "VERSION"]
 
 
 class Operand(NamedTuple):
@@ -106,3 +106,5 @@ OPERATORS: dict[str, Operator] = _operators()
 FUNCTIONS: dict[str, Function] = {
     row[2]: Function(row[5][0], row[5][1], row[3][0], row[3][1], row[4]) for row in ROWS if row[0] == "function"
 }
+# Those this build has, the worst first: True where a multiply-add rounds once (docs/arithmetic.md).
+INSTRUCTION_SETS: dict[str, bool] = {row[2]: bool(row[5][0]) for row in ROWS if row[0] == "isa"}

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Expands the three tables into rows that _core hands to Python, so that no fact is written twice.
+// Expands the tables into rows that _core hands to Python, so that no fact is written twice.
 #include "tables.h"
 
 #include <stddef.h>
@@ -23,6 +23,8 @@ const trn_table_row trn_table_rows[] = {
 #define TRN_OPENUM(enumeration, name, value, doc) {"enum", #enumeration, #name, {"", "", ""}, doc, {value, 0}},
 #define TRN_FUNCTION(name, value, inputs, from, to, doc) {"function", "", #name, {#from, #to, ""}, doc, {value, inputs}},
 #include "tinyrnn/ops.def"
+#define TRN_ISA(name, features, fused) {"isa", "", #name, {"", "", ""}, "", {fused, 0}},
+#include "isa.def"
 };
 
 const int trn_table_row_count = (int)(sizeof(trn_table_rows) / sizeof(trn_table_rows[0]));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The rows of status.def, format.def and ops.def as data, for Python.
+// The rows of status.def, format.def, ops.def and isa.def as data, for Python.
 #ifndef TINYRNN_TABLES_H
 #define TINYRNN_TABLES_H
 

@@ -87,6 +87,13 @@ def test_inspect(target, capsys):
     assert [port["name"] for port in about["inputs"]] == ["x", "h0", "c0"]
 
 
+@pytest.mark.parametrize(("isa", "rounds"), [("scalar", "once"), ("portable", "the product and the sum")])
+def test_inspect_says_how_a_multiply_add_rounds(target, capsys, monkeypatch, isa, rounds):
+    monkeypatch.setenv("TINYRNN_ISA", isa)
+    assert main(["inspect", target]) == 0
+    assert f"{isa}, whose multiply-add rounds {rounds}" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("streamed", [False, True])
 def test_run(target, tmp_path, capsys, streamed):
     x, extra = sequence(5, 2, 4), ["--stream"] if streamed else []

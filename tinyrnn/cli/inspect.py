@@ -67,6 +67,7 @@ def describe(content: bytes) -> dict[str, Any]:
         "reason": model.reason,
         "promise": structure.promise(),
         "isa": model.isa,
+        "multiply_add": "fused" if fmt.INSTRUCTION_SETS[model.isa] else "separate",
         "inputs": [port.to_dict() for port in model.inputs],
         "outputs": [port.to_dict() for port in model.outputs],
         "states": [port.to_dict() for port in model.states],
@@ -91,7 +92,9 @@ def show(name: str, about: dict[str, Any]) -> None:
     size = about["bytes"]
     print(f"{name}: {size['file']:,} bytes, format {'.'.join(map(str, about['format']))}, checksums verified")
     print(f"streamable: {'yes' if about['streamable'] else 'no, ' + about['reason']}")
-    print(f"promise:    {about['promise']} (here: {about['isa']})\n")
+    print(f"promise:    {about['promise']}")
+    rounding = {"fused": "rounds once", "separate": "rounds the product and the sum"}[about["multiply_add"]]
+    print(f"here:       {about['isa']}, whose multiply-add {rounding}\n")
     rows = [
         [kind[:-1], port["name"], port["dtype"], shape(port["shape"]), port["state"] or ""]
         for kind in ("inputs", "outputs", "states")
