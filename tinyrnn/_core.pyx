@@ -287,3 +287,4 @@ cdef int64_t *symbol_values(Model model, symbols) except NULL:
 
 
 include "_stream.pxi"
+include "_bound.pxi"
