@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from . import dims as dm
-from .ir import Graph, Node, Tensor
+from .ir import Graph, Node, Port, Tensor
 
 Geometry = tuple[dm.Size, tuple[tuple[dm.Size, dm.Size], ...]]  # offset, (length, stride) of each axis longer than 1
 
@@ -65,6 +65,26 @@ def sources(graph: Graph, root: Tensor) -> list[Use]:
             return found
         root = source.base
     return found
+
+
+def inner(graph: Graph, port: Port) -> Tensor:
+    """The float32 that an input becomes, where it is declared wider or narrower: what a stream would carry."""
+    uses = readers(graph, port.tensor) if port.tensor.dtype in ("F16", "F64") else []
+    if len(uses) == 1 and moves(uses[0].node):
+        target = uses[0].node.outputs[0]
+        if target is not None and target.root is None and target.storage == "ARENA" and target.dtype == "F32":
+            return target
+    return port.tensor
+
+
+def outer(graph: Graph, port: Port) -> Tensor:
+    """The float32 that an output is made from, where it is declared wider or narrower."""
+    made = writers(graph, port.tensor)
+    if port.tensor.dtype != "F32" and len(made) == 1 and moves(made[0].node):
+        source = made[0].node.inputs[0]
+        if source is not None and source.dtype == "F32" and is_whole(source):
+            return source.base
+    return port.tensor
 
 
 def covers(parts: Iterable[Tensor], whole: Tensor) -> bool:

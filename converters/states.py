@@ -25,7 +25,20 @@ from . import dims as dm
 from .errors import ConversionError
 from .ir import FLOATS, Graph, Node, Port, State, Tensor
 from .lowering import Recurrence
-from .places import Use, covers, geometry, is_whole, moves, reached, readers, sources, squeezed, writers
+from .places import (
+    Use,
+    covers,
+    geometry,
+    inner,
+    is_whole,
+    moves,
+    outer,
+    reached,
+    readers,
+    sources,
+    squeezed,
+    writers,
+)
 
 _H, _C = (9, 1), (10, 2)  # (operand of the initial state, output of the last one): initial_h and y_h, initial_c and y_c
 
@@ -192,26 +205,6 @@ def _shifted(a: Tensor, b: Tensor) -> bool:
     return squeezed(a) == squeezed(b) and a.offset != b.offset
 
 
-def inner(graph: Graph, port: Port) -> Tensor:
-    """The float32 that an input becomes, where it is declared wider or narrower: what a stream would carry."""
-    uses = readers(graph, port.tensor)
-    if port.tensor.dtype != "F32" and len(uses) == 1 and moves(uses[0].node):
-        target = uses[0].node.outputs[0]
-        if target is not None and target.root is None and target.storage == "ARENA" and target.dtype == "F32":
-            return target
-    return port.tensor
-
-
-def outer(graph: Graph, port: Port) -> Tensor:
-    """The float32 that an output is made from, where it is declared wider or narrower."""
-    made = writers(graph, port.tensor)
-    if port.tensor.dtype != "F32" and len(made) == 1 and moves(made[0].node):
-        source = made[0].node.inputs[0]
-        if source is not None and source.dtype == "F32" and is_whole(source):
-            return source.base
-    return port.tensor
-
-
 def _tie(graph: Graph, p: Port, o: Port, why: str) -> None:
     state = _make_state(graph, graph.inputs.index(p), f"input {p.name!r} {why}")
     o.state = graph.states.index(state)
@@ -221,6 +214,10 @@ def _tie(graph: Graph, p: Port, o: Port, why: str) -> None:
 def _float32_of(graph: Graph, o: Port) -> Tensor:
     """What renews the state: the output itself, or the float32 that it is made from."""
     source = outer(graph, o)
+    made = writers(graph, o.tensor)
+    if source is o.tensor and source.dtype != "F32" and len(made) == 1 and moves(made[0].node):
+        part = made[0].node.inputs[0]
+        source = part if part is not None and part.dtype == "F32" else source
     if source is o.tensor or source.dims == o.tensor.dims:
         return source
     return Tensor(source.name, source.dtype, o.tensor.dims, "VIEW", source, 0, dm.contiguous(o.tensor.dims))

@@ -24,6 +24,7 @@ from tinyrnn import format as fmt
 from .. import dims as dm
 from ..dims import Size
 from ..ir import Graph, Node, Tensor
+from ..places import inner
 from .uses import Uses
 
 
@@ -39,6 +40,7 @@ class Place:
 def eliminate_copies(graph: Graph) -> list[str]:
     """One walk over the copies, from the last to the first, so that chains of them end at the outermost root."""
     uses = Uses.of(graph)
+    uses.pinned |= {id(inner(graph, port)) for port in graph.inputs if port.time_axis < 0}  # it may become a state
     gone: set[int] = set()
     for node in reversed(graph.nodes):
         if node.kind == "copy" and id(node) not in gone:
@@ -123,9 +125,9 @@ def _join(uses: Uses, old: Tensor, root: Tensor, copies: list[Node], moved: list
 
 def _layouts_hold(node: Node) -> bool:
     """Whether the kernels take the strides that the operands have now."""
-    for inner in node.nested():
-        row = fmt.OPERATORS[inner.kind]
-        pairs = [*zip(row.inputs, inner.inputs, strict=False), *zip(row.outputs, inner.outputs, strict=False)]
+    for user in node.nested():
+        row = fmt.OPERATORS[user.kind]
+        pairs = [*zip(row.inputs, user.inputs, strict=False), *zip(row.outputs, user.outputs, strict=False)]
         if any(t is not None and operand.layout == "rows" and not t.has_rows() for operand, t in pairs):
             return False
     return True

@@ -4,9 +4,10 @@
 import numpy as np
 import pytest
 
+import tinyrnn
 from build import INT64, kinds, lowered, model, node, random
 from interpret import Run
-from tinyrnn.converters import ConversionError
+from tinyrnn.converters import ConversionError, convert_bytes
 
 H = 5
 W = {"W": random(1, 4 * H, 3, seed=1), "R": random(1, 4 * H, H, seed=2), "B": random(1, 8 * H, seed=3)}
@@ -431,6 +432,16 @@ def test_half_precision_states_are_float32_inside():
     x = random(6, 2, 3).astype(np.float16)
     first = random(1, 2, H, seed=4).astype(np.float16)
     same_in_chunks(proto, X=x, h0=first, c0=first)
+
+
+def test_half_precision_caches_of_frames_are_float32_inside():
+    """The cast is no copy that could be left out: its result is what the stream carries."""
+    nodes = [node("Concat", "old x", "all", axis=1), node("Slice", "all one big axis", "kept")]
+    nodes += [node("ReduceSum", "all axis", "y", keepdims=0)]
+    proto = model(nodes, {"old": (10, [1, 3, 2]), "x": (10, [1, 1, 2])}, "y kept", CONSTANTS)
+    assert pairs(lowered(proto)) == {"old": ["kept"]}
+    stream, ones = tinyrnn.load(convert_bytes(proto)[0]).stream(), np.ones((1, 1, 2), np.float16)
+    assert [stream.step(ones)[0, 0] for _ in range(5)] == [1, 2, 3, 4, 4]
 
 
 def test_a_state_that_is_read_elsewhere_too_is_tied_where_an_output_shows_it():
