@@ -201,9 +201,21 @@ def _choose_axes(context: Context, time_axis: Mapping[str, int]) -> bool:
 
 
 def _first_symbol(candidates: list[dm.Size], sizes: Sizes, exclude: str | None = None) -> str | None:
-    """The first bare symbol, a declared one before a tried one."""
-    names = [n for n in map(dm.symbol_name, candidates) if n and n != exclude]
+    """The first bare symbol, a declared one before a tried one.
+
+    Behind a convolution with a cache the steps are n + cache - 1: at the declared size of the cache, n.
+    """
+    names = [n for n in (_bare(size, sizes) for size in candidates) if n and n != exclude]
     return next((n for n in names if n not in sizes.hints), names[0] if names else None)
+
+
+def _bare(size: dm.Size, sizes: Sizes) -> str | None:
+    """The symbol that a size is, or else the declared one that it is at the declared sizes of the tried ones."""
+    others = dm.symbols(size) - sizes.hints.keys()
+    if len(others) == 1:
+        (name,) = others
+        return name if sizes.hint(size - dm.symbol(name)) == 0 else None
+    return dm.symbol_name(size)
 
 
 def _renamed(sizes: Sizes, name: str | None, wish: str, used: set[str]) -> str | None:
@@ -238,7 +250,9 @@ def _finish(context: Context, states: str | Mapping[str, str], check: Callable[[
     _explain_sizes(context)
     alive = {id(n) for n in graph.nodes}
     recurrences: list[Recurrence] = [r for r in context.recurrences if id(r.node) in alive]
-    notes = tie_states(graph, recurrences, states)
+    nested = {id(n) for n in graph.all_nodes()}
+    leads = [lead for lead in context.leads if id(lead.node) in nested]
+    notes = tie_states(graph, recurrences, leads, states)
     _explain_states(graph, recurrences, states)
     if check is not None:
         check(graph)

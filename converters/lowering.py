@@ -42,11 +42,26 @@ class Recurrence:
 
 
 @dataclass(eq=False, slots=True)
+class Lead:
+    """Steps from before the call that the graph puts before its own: right in a stream if they are its last ones then.
+
+    `node` is the copy of an input into the front of `result`, whose axis `axis` is that of the steps.
+    """
+
+    label: str
+    node: Node
+    axis: int
+    operands: tuple[Value, ...]
+    result: Value
+
+
+@dataclass(eq=False, slots=True)
 class Mark:
     """How far a walk has come, so that what it tries can be undone."""
 
     problems: int
     recurrences: int
+    leads: int
     streamable: tuple[bool, str]
 
 
@@ -58,6 +73,7 @@ class Context:
     sizes: Sizes
     graph: Graph = field(default_factory=Graph)
     recurrences: list[Recurrence] = field(default_factory=list)
+    leads: list[Lead] = field(default_factory=list)
     node: OnnxNode = None  # type: ignore[assignment]
     scope: ChainMap[str, Value | None] = field(default_factory=ChainMap)
     problems: list[str] = field(default_factory=list)
@@ -134,6 +150,13 @@ class Context:
             self.graph.streamable = False
             self.graph.reason = f"{self.where} {reason}"
 
+    def needs_lead(self, does: str, count: Size) -> None:
+        """Note that something stands before the first step of a call that is not what came before it."""
+        self.not_streamable(
+            f"{does} before the steps of the sequence, where a stream has those of the call before: make them an "
+            f"input, joined to the others by Concat, and renewed by an output with the last {count} steps of the result"
+        )
+
     def join_time(self, operands: list[Value], dims: tuple[Size, ...]) -> tuple[Time | None, bool]:
         """(time, late) of an elementwise result; operands are aligned at the right."""
         if self.sizes.time is None:
@@ -143,7 +166,7 @@ class Context:
         for v in operands:
             late |= v.late
             if v.time is not None:
-                time = (v.time[0] + len(dims) - v.rank, v.time[1])
+                time = v.time.on(v.time.axis + len(dims) - v.rank)
                 if found is not None and found != time:
                     self.not_streamable("combines different steps of the sequence")
                 found = found or time
@@ -161,7 +184,7 @@ class Context:
         if self.sizes.time and result.time is None and self.steps in dims and not self._is_lost(v):
             if v.late:
                 self.not_streamable("spreads over the steps what is known only after the last one")
-            result = replace(result, time=(dims.index(self.steps), 1), late=False)
+            result = replace(result, time=Time(dims.index(self.steps)), late=False)
         return result
 
     def _is_lost(self, v: Value) -> bool:
@@ -371,11 +394,12 @@ class Context:
 
     def mark(self) -> Mark:
         """Where the walk stands now."""
-        return Mark(len(self.problems), len(self.recurrences), (self.graph.streamable, self.graph.reason))
+        streamable = self.graph.streamable, self.graph.reason
+        return Mark(len(self.problems), len(self.recurrences), len(self.leads), streamable)
 
     def rewind(self, mark: Mark) -> None:
         """Forget what was noted since; its operators stand in blocks that nobody keeps."""
-        del self.problems[mark.problems :], self.recurrences[mark.recurrences :]
+        del self.problems[mark.problems :], self.recurrences[mark.recurrences :], self.leads[mark.leads :]
         self.graph.streamable, self.graph.reason = mark.streamable
 
     def assume(self, a: Size, b: Size) -> None:
@@ -457,7 +481,7 @@ class Context:
         self.graph.inputs.append(Port(given.name, tensor, None, time_axis, dims.index(batch) if batch in dims else -1))
         v = values.of_tensor(tensor)
         if time_axis >= 0:
-            v = replace(v, time=(time_axis, 1))
+            v = replace(v, time=Time(time_axis))
         if given.dtype in ("F16", "F64"):
             v = replace(self.elementwise("IDENTITY", v, dtype="F32"), dtype=given.dtype)
         return v
@@ -477,7 +501,7 @@ class Context:
             self.emit("copy", [source], [target])
         else:
             self.emit("elementwise", [source], [target], program=[("IDENTITY", 0, 0, 0, 0.0, 0.0)])
-        axis = v.time[0] if v.time and v.dims[v.time[0]] == self.steps else -1
+        axis = v.time.axis if v.time and v.dims[v.time.axis] == self.steps else -1
         if axis < 0 and self.has_time(*v.dims):
             self.not_streamable("has no axis of its own for the steps of the sequence")
             axis = v.dims.index(self.steps) if self.steps in v.dims else -1

@@ -2,8 +2,9 @@
 """Which state a stream carries: inputs tied to outputs, and the recurrences' own.
 
 *Explicit*: an input and an output of one shape, when something shows that the one is the other a call later:
-  - the input is the initial state of recurrences, and the output has what they end with, in the same places; or
-    nothing shows it and the recurrences themselves renew the input;
+  - the input is the initial state of recurrences, or stands before the steps of a sequence (what a convolution looks
+    back at), and the output has what they end with, in the same places; or nothing shows it and the recurrences
+    themselves renew the input;
   - the output is what is scattered into the input, or the input pushed along by new elements (a cache);
   - both consist of the same parts (layers, h and c), each new one made from the old one;
   - their names agree (`state` and `stateN`, `h0` and `hn`), or the input's is a state's and only one output fits.
@@ -24,7 +25,7 @@ from tinyrnn.errors import UnsupportedError
 from . import dims as dm
 from .errors import ConversionError
 from .ir import FLOATS, Graph, Node, Port, State, Tensor
-from .lowering import Recurrence
+from .lowering import Lead, Recurrence
 from .places import (
     Use,
     covers,
@@ -43,17 +44,21 @@ from .places import (
 _H, _C = (9, 1), (10, 2)  # (operand of the initial state, output of the last one): initial_h and y_h, initial_c and y_c
 
 
-def tie_states(graph: Graph, recurrences: list[Recurrence], states: str | Mapping[str, str]) -> list[str]:
+def tie_states(
+    graph: Graph, recurrences: list[Recurrence], leads: list[Lead], states: str | Mapping[str, str]
+) -> list[str]:
     """Find and tie all states of a lowered graph, after the passes. Returns what could not be decided, in words."""
     notes: list[str] = []
+    search = _Search(graph, recurrences, leads)
     if isinstance(states, str):
         if states not in ("auto", "keep"):
             raise ConversionError([f"states is {states!r}; give 'auto', 'keep' or a mapping of inputs to outputs"])
         if states == "auto" and graph.streamable:
-            notes = _Search(graph, recurrences).tie()
+            notes = search.tie()
     else:
         for given, shown in states.items():
             _tie_named(graph, given, shown)
+    search.explain_leads()
     if graph.streamable:
         for r in recurrences:
             if r.over_time and not r.reverse and r.node in graph.nodes:
@@ -68,21 +73,22 @@ def tie_states(graph: Graph, recurrences: list[Recurrence], states: str | Mappin
 class _Search:
     """Goes by the evidence, the strongest kind first; an input and an output are tied once."""
 
-    def __init__(self, graph: Graph, recurrences: list[Recurrence]) -> None:
+    def __init__(self, graph: Graph, recurrences: list[Recurrence], leads: list[Lead]) -> None:
         self.graph = graph
+        self.leads = {id(lead.node): lead for lead in leads}
         self.has_time = graph.symbol_of("TIME") is not None
         self.carried = {id(r.node) for r in recurrences if (r.over_time and not r.reverse) or not self.has_time}
         self.notes: list[str] = []
 
     def tie(self) -> list[str]:
         """Tie all that is certain."""
-        self._by(self._shown_by_recurrences)
+        self._by(self._shown)
         if not self.has_time:
             for evidence in (self._pushed, self._scattered, self._named, self._same_parts, self._only_fit):
                 self._by(evidence)
         for i, port in enumerate(self.graph.inputs):
             uses = self._initial_uses(port)
-            if self._open(port) and uses:
+            if self._open(port) and uses and not self._leads_of(port):
                 _renew(self.graph, i, uses)
         return self.notes
 
@@ -105,10 +111,29 @@ class _Search:
         """Whether an input can still become a state."""
         return port.tensor.storage == "INPUT" and port.tensor.dtype in FLOATS and port.time_axis < 0
 
+    def explain_leads(self) -> None:
+        """Steps before those of the call that are not the last ones of the call before: no stream goes on from them."""
+        for lead in self.leads.values():
+            given = lead.node.inputs[0]
+            assert given is not None
+            tied = [(p, o) for p in self.graph.inputs for o in self.graph.outputs if p.state is not None]
+            tied = [(p, o) for p, o in tied if p.state == o.state and inner(self.graph, p) is given.base]
+            if self.graph.streamable and not any(self._shown(p, o) for p, o in tied):
+                self.graph.streamable, count = False, given.dims[lead.axis]
+                self.graph.reason = (
+                    f"{lead.label} puts {given.base.name!r} before the steps of the sequence, which has to be a state: "
+                    f"read by nothing else, and renewed by an output with the last {count} steps of the result"
+                )
+
     def _initial_uses(self, port: Port, alone: bool = True) -> list[tuple[Node, Tensor, int]]:
-        """(node, the part that it reads, the output that renews it) where the input is an initial state."""
+        """(node, the part that it reads, the output that renews it) where the input is an initial state.
+
+        `alone`: none where something but a recurrence and a lead reads it too.
+        """
         found = []
         for use in readers(self.graph, inner(self.graph, port)):
+            if id(use.node) in self.leads:
+                continue
             k = next((k for k, t in enumerate(use.node.inputs) if t is use.part), -1)
             output = next((o for operand, o in (_H, _C) if k == operand), None)
             if use.node.kind == "recurrent" and output is not None and id(use.node) in self.carried:
@@ -119,16 +144,44 @@ class _Search:
         # Of a part that two recurrences start from, nothing says which of the two renews it.
         return [] if alone and len(set(places)) < len(places) else found
 
+    def _leads_of(self, port: Port) -> list[Lead]:
+        """Where the input stands before the steps of a sequence."""
+        uses = readers(self.graph, inner(self.graph, port)) if self.leads else []
+        return [self.leads[id(use.node)] for use in uses if id(use.node) in self.leads]
+
     # ---- kinds of evidence: the reason, in words, or nothing ---------------------------------------------------------
 
-    def _shown_by_recurrences(self, p: Port, o: Port) -> str:
+    def _shown(self, p: Port, o: Port) -> str:
+        """The output has what recurrences and sequences end with that begin with the input."""
         # Where a call may have any number of steps, what else reads the state would not see it change within one.
-        uses = self._initial_uses(p, alone=self.has_time)
-        whole = outer(self.graph, o)
-        if not uses or not all(_lies(self.graph, node, output, t, whole) for node, t, output in uses):
+        uses, leads = self._initial_uses(p, alone=self.has_time), self._leads_of(p)
+        whole, read = outer(self.graph, o), readers(self.graph, inner(self.graph, p))
+        if not (uses or leads) or (self.has_time and len(uses) + len(leads) < len(read)):
             return ""
-        names = ", ".join(dict.fromkeys(node.name for node, _, _ in uses))
-        return f"is the initial state of {names}; output {o.name!r} has what they end with, in the same places"
+        if not all(_lies(self.graph, node, output, t, whole) for node, t, output in uses):
+            return ""
+        if not all(self._ends_in(lead, whole) for lead in leads):
+            return ""
+        made = {"is the initial state of": [node for node, _, _ in uses]}
+        made |= {"stands before the steps in": [lead.node for lead in leads]}
+        roles = [f"{role} {', '.join(dict.fromkeys(n.name for n in nodes))}" for role, nodes in made.items() if nodes]
+        return f"{' and '.join(roles)}; output {o.name!r} has what they end with, in the same places"
+
+    def _ends_in(self, lead: Lead, whole: Tensor) -> bool:
+        """Whether the last steps of what begins with a part of an input go to the same part of the output."""
+        given, front = lead.node.inputs[0], lead.node.outputs[0]
+        assert given is not None
+        assert front is not None
+        steps = dm.symbol(self.graph.symbol_of("TIME") or "")
+        end = front.offset + steps * front.step[lead.axis]
+        for use in sources(self.graph, whole):
+            source = use.node.inputs[0] if moves(use.node) and use.node in self.graph.nodes else None
+            if source is None or source.base is not front.base or lead.node not in self.graph.nodes:
+                continue  # in a branch that may be passed by it shows nothing
+            placed = (source.offset, use.part.offset) == (end, given.offset)
+            if placed and _pairs(source, use.part) == _pairs(front, given):
+                return True
+        return False
 
     def _pushed(self, p: Port, o: Port) -> str:
         """The output is the input moved along an axis, with new elements behind (or before) it."""
@@ -198,6 +251,11 @@ class _Search:
 
 def _fits(p: Port, o: Port) -> bool:
     return o.state is None and (o.tensor.dims, o.tensor.dtype, o.time_axis) == (p.tensor.dims, p.tensor.dtype, -1)
+
+
+def _pairs(a: Tensor, b: Tensor) -> set[tuple[dm.Size, dm.Size, dm.Size]]:
+    """Length and both strides of each axis of two parts of the same dims, in whatever order the axes are."""
+    return {(d, s, t) for d, s, t in zip(a.dims, a.step, b.step, strict=True) if d != 1}
 
 
 def _shifted(a: Tensor, b: Tensor) -> bool:

@@ -2,13 +2,13 @@
 """What an ONNX tensor is while lowering: a constant, symbolic integers, or elements of a tensor seen by strides.
 
 The functions here change how elements are seen (transpose, reshape, slice, expand) and never move one. They also
-follow the time axis: `Value.time` is (axis, inner), meaning that the step of an element is (index on that axis //
-inner) % time, so that an axis that merges batch and time still knows its steps.
+follow the time axis, see `Time`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,22 @@ from .dims import Size
 from .ir import Tensor
 from .truth import Truth
 
-Time = tuple[int, Size]
+
+class Time(NamedTuple):
+    """Where the steps are: an element's step is index on the axis // inner % (steps + lead) - lead.
+
+    An axis that merges batch and time still knows its steps. Where `lead` is not 0, so many steps from before the call
+    stand before its own: what a convolution looks back at. They are those that the same tensor has for earlier calls,
+    so that what works step by step needs not know of them.
+    """
+
+    axis: int
+    inner: Size = 1
+    lead: int = 0
+
+    def on(self, axis: int) -> Time:
+        """The same steps on another axis."""
+        return self._replace(axis=axis)
 
 
 @dataclass(eq=False, slots=True)
@@ -93,7 +108,7 @@ def fill(scalar: np.ndarray, dims: tuple[Size, ...], dtype: str) -> Value:
 def transpose(v: Value, perm: list[int]) -> Value:
     """Axis i of the result is axis perm[i]."""
     dims = tuple(v.dims[p] for p in perm)
-    time = (perm.index(v.time[0]), v.time[1]) if v.time else None
+    time = v.time.on(perm.index(v.time.axis)) if v.time else None
     if v.const is not None:
         return replace(v, dims=dims, const=v.const.transpose(perm), time=time)
     if v.sym is not None:
@@ -122,7 +137,7 @@ def _keep_or_insert(v: Value, source: list[int]) -> Value:
         return replace(v, dims=dims, sym=v.sym.reshape([1 if s < 0 else v.sym.shape[s] for s in source]))
     else:
         v = replace(v, strides=tuple(0 if s < 0 else v.strides[s] for s in source))
-    time = (source.index(v.time[0]), v.time[1]) if v.time and v.time[0] in source else None
+    time = v.time.on(source.index(v.time.axis)) if v.time and v.time.axis in source else None
     return replace(v, dims=dims, time=time)
 
 
@@ -234,13 +249,13 @@ def reshape_time(v: Value, dims: tuple[Size, ...], time_symbol: str | None) -> T
     """Where the steps are after a reshape; None where they are lost, or there were none."""
     if v.time is None or time_symbol is None:
         return None
-    axis, inner = v.time
+    axis, inner, lead = v.time
     step = inner * dm.product(v.dims[axis + 1 :])
-    steps = dm.symbol(time_symbol)
+    steps = dm.symbol(time_symbol) + lead
     below: Size = 1
     for j in range(len(dims) - 1, -1, -1):
         new_inner = dm.exact_div(step, below)
         if new_inner is not None and dm.exact_div(dims[j], new_inner * steps) is not None:
-            return j, new_inner
+            return Time(j, new_inner, lead)
         below = below * dims[j]
     return None

@@ -70,6 +70,8 @@ class Stack:
         self.rng = np.random.default_rng(seed)
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, np.ndarray] = {}
+        self.caches: dict[str, tuple[int, int]] = {}  # (steps, features) of what a convolution over time looks back at
+        self.kept: list[onnx.ValueInfoProto] = []
         self.last = "x"
         self.smooth = True  # near a tie a place or a choice may differ from float64's: no distance bounds what follows
 
@@ -192,18 +194,34 @@ class Stack:
         self.add("Reshape", [self.nodes[-3].output[0], target])
         self.features = outputs
 
+    def look_back(self, draw: Any) -> None:
+        """A convolution over time, behind steps that the graph takes and gives back."""
+        taps, dilation, size = draw(st.integers(2, 4)), draw(st.integers(1, 2)), draw(st.sampled_from([1, 4, 19]))
+        length, cache = (taps - 1) * dilation, f"cache{len(self.caches)}"
+        (joined,) = self.add("Concat", [cache, self.last], axis=0)
+        ends = [np.array([v], np.int64) for v in (-length, 1 << 40, 0)]
+        (kept,) = self.add("Slice", [joined, *map(self.constant, ends)])
+        self.add("Transpose", [joined], perm=[1, 2, 0])
+        self.add("Conv", [self.last, self.uniform(size, self.features, taps)], dilations=[dilation])
+        self.add("Transpose", [self.last], perm=[2, 0, 1])
+        self.caches[cache] = length, self.features
+        self.kept.append(value(kept, [length, "batch", self.features]))
+        self.features = size
+
     LAYERS = (
         dense, activation, arithmetic, residual, softmax, split, slice, transpose, recurrence,
-        layer_norm, reduction, place, choice, prelu, pick, pad, convolution,
+        layer_norm, reduction, place, choice, prelu, pick, pad, convolution, look_back,
     )  # fmt: skip
 
-    def finish(self) -> tuple[onnx.ModelProto, int, bool]:
-        """(the model, the features of its input, whether it is near its float64 reference everywhere)"""
+    def finish(self) -> tuple[onnx.ModelProto, int, dict[str, tuple[int, int]], bool]:
+        """(the model, the features of its input, its caches, whether it is near its float64 reference everywhere)"""
         self.add("Identity", [self.last])
         self.nodes[-1].output[0] = "y"
         x = value("x", ["time", "batch", self.inputs])
         y = value("y", ["time", "batch", self.features])
-        return model(self.nodes, [x], [y], self.constants), self.inputs, self.smooth
+        given = [value(name, [length, "batch", features]) for name, (length, features) in self.caches.items()]
+        made = model(self.nodes, [x, *given], [y, *self.kept], self.constants)
+        return made, self.inputs, self.caches, self.smooth
 
 
 def load(proto: onnx.ModelProto, **options: Any) -> tinyrnn.Model:

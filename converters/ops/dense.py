@@ -57,11 +57,11 @@ def _follow_time(ctx: Context, a: Value, b: Value, lead: int) -> tuple[Time | No
         return None, False
     for v, bad in ((a, (a.rank - 1,)), (b, (b.rank - 1, b.rank - 2))):
         lost = v.time is None and ctx.has_time(*v.dims)
-        if lost or (v.time is not None and v.time[0] in bad):
+        if lost or (v.time is not None and v.time.axis in bad):
             ctx.not_streamable("multiplies over the steps of the sequence")
             return None, False
     rank = lead + 2
-    times = {(v.time[0] + rank - v.rank, v.time[1]) for v in (a, b) if v.time is not None}
+    times = {v.time.on(v.time.axis + rank - v.rank) for v in (a, b) if v.time is not None}
     if len(times) > 1:
         ctx.not_streamable("combines different steps of the sequence")
     if times and (a.late or b.late):

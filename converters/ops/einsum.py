@@ -87,7 +87,7 @@ def _diagonal(ctx: Context, labels: Labels, v: Value) -> tuple[Labels, Value]:
     while len(set(labels)) < len(labels):
         j = next(j for j, label in enumerate(labels) if label in labels[:j])
         i = labels.index(labels[j])
-        if v.time is not None and v.time[0] in (i, j):
+        if v.time is not None and v.time.axis in (i, j):
             ctx.not_streamable("takes a diagonal through the steps of the sequence")
         dims, labels = (*v.dims[:j], *v.dims[j + 1 :]), (*labels[:j], *labels[j + 1 :])
         if v.const is not None:

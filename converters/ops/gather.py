@@ -32,13 +32,25 @@ def lower(ctx: Context, node: OnnxNode, x: Value, indices: Value) -> Value:
     return _at_run_time(ctx, x, axis, indices)
 
 
-def last_step(ctx: Context, v: Value, axis: int, start: Size, result: Value) -> Value:
-    """What becomes of the time axis when one element is taken from it."""
-    if v.time is None or v.time[0] != axis:
+def taken(ctx: Context, v: Value, axis: int, start: Size, result: Value, step: int = 1) -> Value:
+    """What becomes of the time axis when elements are taken from it, from `start` on.
+
+    As many as the call has steps, or more, are steps again, later by as many as are left out behind them. A number of
+    them at the end (which there is in each call, or it would be no number) is what is known after the last step.
+    """
+    time, count = v.time, result.dims[axis]
+    if time is None or time.axis != axis or ctx.steps is None:
         return result
-    if v.time[1] == 1 and v.dims[axis] == ctx.steps and start == v.dims[axis] - 1:
-        return replace(result, time=None, late=True)
-    ctx.not_streamable("takes other steps of the sequence than the last one")
+    if step == 1 and time.inner == 1 and v.dims[axis] == ctx.steps + time.lead:
+        lead = count - ctx.steps
+        if isinstance(lead, int) and isinstance(start, int) and lead >= 0:
+            return replace(result, time=time._replace(lead=lead))
+        if isinstance(count, int) and count and start + count == v.dims[axis]:
+            return replace(result, time=None, late=True)
+    if count == 1:
+        ctx.not_streamable("takes other steps of the sequence than the last one")
+    else:
+        ctx.not_streamable("takes some steps of the sequence" if step > 0 else "turns the sequence round")
     return replace(result, time=None)
 
 
@@ -50,7 +62,7 @@ def _one(ctx: Context, x: Value, axis: int, index: Size, rank: int) -> Value:
     inside = ctx.sizes.at_most(0, start, ctx.where), ctx.sizes.at_most(start + 1, length, ctx.where)
     if False in inside:
         raise NodeError(f"index {index} is outside axis {axis}, which has {length} elements")
-    part = last_step(ctx, x, axis, start, values.slice_axis(x, axis, start, 1))
+    part = taken(ctx, x, axis, start, values.slice_axis(x, axis, start, 1))
     flat = values.drop_axes(part, [axis])
     return values.insert_axes(flat, list(range(axis, axis + rank))) if rank else flat
 
@@ -61,18 +73,14 @@ def _regular(ctx: Context, x: Value, axis: int, indices: Value) -> Value | None:
         return None
     length = x.dims[axis]
     numbers = [int(i) for i in indices.const]
-    gaps = {b - a for a, b in itertools.pairwise(numbers)}
-    if len(gaps) > 1 or (numbers[0] < 0) != (numbers[-1] < 0):
+    gap, *others = {b - a for a, b in itertools.pairwise(numbers)}
+    if others or (numbers[0] < 0) != (numbers[-1] < 0):
         return None
     start: Size = numbers[0] + length if numbers[0] < 0 else numbers[0]
-    for i in (start, start + gaps.copy().pop() * (len(numbers) - 1)):
+    for i in (start, start + gap * (len(numbers) - 1)):
         if not (ctx.sizes.at_most(0, i, ctx.where) and ctx.sizes.at_most(i + 1, length, ctx.where)):
             return None
-    result = values.slice_axis(x, axis, start, len(numbers), gaps.pop())
-    if x.time is not None and x.time[0] == axis:
-        ctx.not_streamable("takes some steps of the sequence")
-        result = replace(result, time=None)
-    return result
+    return taken(ctx, x, axis, start, values.slice_axis(x, axis, start, len(numbers), gap), gap)
 
 
 def _at_run_time(ctx: Context, x: Value, axis: int, indices: Value) -> Value:
@@ -83,12 +91,12 @@ def _at_run_time(ctx: Context, x: Value, axis: int, indices: Value) -> Value:
     ctx.emit("gather", [source, ctx.operand(indices)], [target], axis=axis)
     times = set()
     if indices.time is not None:
-        times.add((indices.time[0] + axis, indices.time[1]))
+        times.add(indices.time.on(indices.time.axis + axis))
     if x.time is not None:
-        if x.time[0] == axis:
+        if x.time.axis == axis:
             ctx.not_streamable("picks steps of the sequence by index")
         else:
-            times.add((x.time[0] + (indices.rank - 1 if x.time[0] > axis else 0), x.time[1]))
+            times.add(x.time.on(x.time.axis + (indices.rank - 1 if x.time.axis > axis else 0)))
     if len(times) > 1:
         ctx.not_streamable("combines different steps of the sequence")
     if times and (x.late or indices.late):

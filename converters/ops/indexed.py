@@ -43,10 +43,10 @@ def _aligned(ctx: Context, parts: tuple[Value, ...], axis: int) -> Time | None:
     time, _ = ctx.join_time([replace(v, late=False) for v in parts], parts[0].dims)
     if time is None:
         return None
-    if time[0] == axis:
+    if time.axis == axis:
         ctx.not_streamable("picks steps of the sequence by index")
         return None
-    if any(v.dims[time[0]] != parts[0].dims[time[0]] for v in parts):
+    if any(v.dims[time.axis] != parts[0].dims[time.axis] for v in parts):
         ctx.not_streamable("treats some steps of the sequence differently from others")
     return time
 
@@ -85,11 +85,11 @@ def lower_gather_nd(ctx: Context, node: OnnxNode, x: Value, indices: Value) -> V
     dims = (*indices.dims[:-1], *x.dims[batch + depth :])
     times = {indices.time} - {None}
     if x.time is not None:
-        axis, inner = x.time
+        axis = x.time.axis
         if batch <= axis < batch + depth:
             ctx.not_streamable("picks steps of the sequence by index")
         else:
-            times.add((axis if axis < batch else lead + axis - batch - depth, inner))
+            times.add(x.time.on(axis if axis < batch else lead + axis - batch - depth))
     if len(times) > 1:
         ctx.not_streamable("combines different steps of the sequence")
     result = _made(ctx, x, dims, (x, indices), next(iter(times), None))
@@ -157,9 +157,9 @@ def lower_scatter_nd(ctx: Context, node: OnnxNode, x: Value, indices: Value, upd
     _check_tuples(ctx, x.dims[:depth], 0, indices)
     lead = indices.rank - 1
     time = x.time
-    placed = None if updates.time is None else (updates.time[0] - lead + depth, updates.time[1])
-    lost = indices.time is not None or (placed is not None and placed[0] < depth) or ctx.has_time(*indices.dims)
-    if lost or (time is not None and time[0] < depth) or (time is None and ctx.has_time(*x.dims)):
+    placed = None if updates.time is None else updates.time.on(updates.time.axis - lead + depth)
+    lost = indices.time is not None or (placed is not None and placed.axis < depth) or ctx.has_time(*indices.dims)
+    if lost or (time is not None and time.axis < depth) or (time is None and ctx.has_time(*x.dims)):
         ctx.not_streamable("puts steps of the sequence by index")
         time = None
     elif placed is not None and placed != time:

@@ -29,7 +29,7 @@ def standardized(ctx: Context, x: Value, first: int, epsilon: float) -> Value:
     rest = x.dims[first:]
     if ctx.has_time(*rest):
         ctx.not_streamable("normalises over the steps of the sequence")
-        if x.time is not None and x.time[0] >= first:
+        if x.time is not None and x.time.axis >= first:
             x = replace(x, time=None)
     rows = x if len(rest) == 1 else ctx.reshape(x, (*x.dims[:first], dm.product(rest)))
     target = ctx.new(rows.dims, "F32")
@@ -148,7 +148,7 @@ def lower_group(ctx: Context, node: OnnxNode, x: Value, scale: Value, bias: Valu
     each = dm.exact_div(x.dims[1], groups) if x.rank > 2 and groups > 0 else None
     if each is None:
         raise NodeError(f"attribute 'num_groups' is {groups}, which does not divide the channels of {show(x.dims)}")
-    if x.time is not None and x.time[0] == 1:
+    if x.time is not None and x.time.axis == 1:
         ctx.not_streamable("normalises over the steps of the sequence")
     apart = ctx.reshape(x, (x.dims[0], groups, each, *x.dims[2:]))
     result = standardized(ctx, apart, 2, ctx.attribute("epsilon", 1e-5))

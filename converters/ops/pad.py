@@ -82,7 +82,7 @@ def _cut(ctx: Context, x: Value, axis: int, begin: Size, end: Size) -> Value:
     length = x.dims[axis] - first - last
     if not ctx.sizes.at_most(0, length, ctx.where):
         raise NodeError(f"cuts {first} and {last} elements from axis {axis} of {show(x.dims)}")
-    if x.time is not None and x.time[0] == axis:
+    if x.time is not None and x.time.axis == axis:
         ctx.not_streamable("cuts the sequence")
         x = replace(x, time=None)
     return values.slice_axis(x, axis, first, length)
@@ -90,8 +90,11 @@ def _cut(ctx: Context, x: Value, axis: int, begin: Size, end: Size) -> Value:
 
 def _widened(ctx: Context, x: Value, axis: int, begin: Size, end: Size, mode: str, fill: Value) -> Value:
     length = x.dims[axis]
-    if x.time is not None and x.time[0] == axis:
-        ctx.not_streamable("pads the sequence")
+    if x.time is not None and x.time.axis == axis:
+        if end == 0:
+            ctx.needs_lead("pads", begin)
+        else:
+            ctx.not_streamable("pads the sequence")
         x = replace(x, time=None)
     dims = (*x.dims[:axis], begin + length + end, *x.dims[axis + 1 :])
     whole = values.of_tensor(ctx.new(dims, "F32" if x.dtype in FLOATS else x.dtype), x.dtype)

@@ -20,7 +20,7 @@ from ..ir import Tensor
 from ..lowering import Context, Recurrence, show
 from ..onnx_model import OnnxNode
 from ..registry import lowering
-from ..values import Value
+from ..values import Time, Value
 
 GATES = {"RNN": 1, "LSTM": 4, "GRU": 3}
 
@@ -195,7 +195,7 @@ def _checked_lengths(ctx: Context, v: Value | None, x: Value) -> Value | None:
     known = v.const if v.const is not None else v.sym
     if known is not None and all(n == steps for n in known.flat):
         return None
-    if x.time is not None and x.time[0] == 0:
+    if x.time is not None and x.time.axis == 0:
         ctx.not_streamable("has sequence lengths, which count from the first step of a call")
     return v
 
@@ -314,7 +314,7 @@ def _emit(ctx: Context, node: OnnxNode, c: Cell, inputs: list[Tensor | None], x:
     if x.time is not None and not over_time:
         for i in (1, 2):
             if results[i] is not None:
-                results[i] = replace(results[i], time=(1, x.time[1]), late=False)  # type: ignore[type-var]
+                results[i] = replace(results[i], time=x.time.on(1), late=False)  # type: ignore[type-var]
     if c.layout:
         perms = ([2, 0, 1, 3], [1, 0, 2], [1, 0, 2])
         results = [None if v is None else values.transpose(v, p) for v, p in zip(results, perms, strict=True)]
@@ -327,14 +327,14 @@ def _follow_time(ctx: Context, c: Cell, x: Value) -> tuple[bool, Any, bool]:
         if ctx.has_time(*x.dims):
             ctx.not_streamable("reads a sequence whose steps are mixed")
         return False, None, x.late
-    axis, inner = x.time
+    axis, inner, _ = x.time
     if axis == 0 and inner == 1 and x.dims[0] == ctx.steps:
         if c.direction != "FORWARD":
             ctx.not_streamable(
                 "runs backwards over the sequence" if c.directions == 1 else "also runs backwards over the sequence"
             )
-        return True, (0, 1), False
+        return True, Time(0), False
     if axis == 1:
-        return False, (2, inner), x.late
+        return False, x.time.on(2), x.late
     ctx.not_streamable("runs over an axis that holds more than the steps of the sequence")
     return False, None, False

@@ -36,13 +36,13 @@ def reduced(ctx: Context, x: Value, axes: list[int], kind: str, keepdims: bool =
     """x folded over `axes` (ascending, from the front), which a view moves behind the others."""
     if ctx.has_time(*(x.dims[a] for a in axes)):
         ctx.not_streamable("reduces over the steps of the sequence")
-        if x.time is not None and x.time[0] in axes:
+        if x.time is not None and x.time.axis in axes:
             x = replace(x, time=None)
     keep = [i for i in range(x.rank) if i not in axes]
     source = ctx.operand(values.transpose(x, keep + axes))
     target = ctx.new(tuple(x.dims[i] for i in keep), dtype or source.dtype)
     ctx.emit("reduce", [source], [target], kind=kind, axes=len(axes))
-    time = (keep.index(x.time[0]), x.time[1]) if x.time is not None else None
+    time = x.time.on(keep.index(x.time.axis)) if x.time is not None else None
     result = replace(values.of_tensor(target, dtype or x.dtype), time=time, late=x.late)
     return values.insert_axes(result, axes) if keepdims else result
 

@@ -23,7 +23,7 @@ def lower(ctx: Context, node: OnnxNode, x: Value, lengths: Value) -> Value:
         raise NodeError(f"attributes 'time_axis' and 'batch_axis' are {time} and {batch}; they must be 0 and 1")
     ctx.equal(lengths.dims[0] if lengths.rank == 1 else 0, x.dims[batch], "input 'sequence_lens' has another length")
     known = lengths.sym if lengths.sym is not None else lengths.const
-    if x.time is not None and x.time[0] == time:
+    if x.time is not None and x.time.axis == time:
         ctx.not_streamable("turns the sequence round")
         x = replace(x, time=None)
     if known is not None and all(n == x.dims[time] for n in known.flat):  # as exporters write for backward layers

@@ -15,7 +15,7 @@ from ..ir import FLOATS, NUMPY_TYPE
 from ..lowering import Context, show
 from ..onnx_model import OnnxNode
 from ..registry import lowering, reference, symbolic
-from ..values import Value
+from ..values import Time, Value
 
 _NAMES = {v: k for k, v in NUMPY_TYPE.items()}
 MAX_RANGE = 1 << 20
@@ -74,7 +74,7 @@ def _filled(ctx: Context, value: np.ndarray, dims: tuple[Size, ...], dtype: str)
         )
     result = values.fill(value, dims, dtype)
     if ctx.steps in dims:
-        result.time = (dims.index(ctx.steps), 1)
+        result.time = Time(dims.index(ctx.steps))
     return result
 
 

@@ -12,11 +12,12 @@ from .. import values
 from ..dims import Size
 from ..errors import NodeError
 from ..ir import FLOATS, Tensor
-from ..lowering import Context, show
+from ..lowering import Context, Lead, show
 from ..onnx_model import OnnxNode
+from ..places import inner
 from ..registry import lowering, reference, symbolic
-from ..values import Value
-from .gather import last_step
+from ..values import Time, Value
+from .gather import taken
 
 HUGE = (1 << 31) - 1  # exporters write INT32_MAX, INT64_MAX and the like for "to the end"
 
@@ -78,13 +79,7 @@ def _slice_axis(ctx: Context, x: Value, axis: int, start: Size, end: Size, step:
         count = dm.maximum(count, 0)
     elif not some:
         count = 0
-    result = values.slice_axis(x, axis, 0 if count == 0 else first, count, step)
-    if x.time is None or x.time[0] != axis:
-        return result
-    if count == 1:
-        return last_step(ctx, x, axis, first, result)
-    ctx.not_streamable("takes some steps of the sequence" if step > 0 else "turns the sequence round")
-    return replace(result, time=None)
+    return taken(ctx, x, axis, first, values.slice_axis(x, axis, 0 if count == 0 else first, count, step), step)
 
 
 def _clamp(ctx: Context, at: Size, length: Size, low: Size, high: Size) -> Size:
@@ -169,21 +164,48 @@ def _one_number(operands: tuple[Value, ...]) -> np.ndarray | None:
 
 def _joined(ctx: Context, operands: tuple[Value, ...], dims: tuple[Size, ...], axis: int) -> Value:
     time, late = ctx.join_time(list(operands), dims)
-    if time is not None and time[0] == axis:
-        ctx.not_streamable("joins along the steps of the sequence")
-        time = None
+    along = time is not None and time.axis == axis
+    if along:
+        time = _behind(ctx, operands, axis)
+        known = next((lead for lead in ctx.leads if lead.axis == axis and lead.operands == operands), None)
+        if known is not None and known.node in ctx.graph.nodes:
+            return known.result  # of two tensors, one alone could have the steps that renew the input
     dtype = operands[0].dtype
     target = ctx.new(dims, "F32" if dtype in FLOATS else dtype)
-    whole = values.of_tensor(target, dtype)
+    whole = replace(values.of_tensor(target, dtype), time=time, late=late)
     start: Size = 0
     for v in operands:
         if v.dims[axis] == 0:
             continue
         part = values.slice_axis(whole, axis, start, v.dims[axis])
         destination: Tensor = ctx.operand(part)
-        ctx.emit("copy", [ctx.operand(v)], [destination])
+        copy = ctx.emit("copy", [ctx.operand(v)], [destination])
+        if along and time is not None and start == 0:
+            ctx.leads.append(Lead(ctx.where, copy, axis, operands, whole))
         start = start + v.dims[axis]
-    return replace(whole, time=time, late=late)
+    return whole
+
+
+def _behind(ctx: Context, operands: tuple[Value, ...], axis: int) -> Time | None:
+    """The steps of a sequence behind what an input holds of those before it; `states.py` sees whether it does."""
+    first, second = operands[0], operands[1]
+    lead = first.dims[axis]
+    whole = second.time == Time(axis) and second.dims[axis] == ctx.steps
+    if len(operands) == 2 and whole and first.const is not None:
+        ctx.needs_lead("puts constants", lead)
+    elif len(operands) == 2 and whole and isinstance(lead, int) and lead > 0 and _is_given(ctx, first):
+        return Time(axis, 1, lead)
+    else:
+        ctx.not_streamable("joins along the steps of the sequence")
+    return None
+
+
+def _is_given(ctx: Context, v: Value) -> bool:
+    """Whether it is a part of an input, or of the float32 that one is cast to."""
+    if v.tensor is None or v.time is not None or ctx.has_time(*v.dims):
+        return False
+    root = v.tensor
+    return any(root is port.tensor or root is inner(ctx.graph, port) for port in ctx.graph.inputs)
 
 
 # ---- references ------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from ..values import Value
 
 
 def _softmax(ctx: Context, node: OnnxNode, x: Value) -> Value:
-    if x.time is not None and x.time[0] == x.rank - 1:
+    if x.time is not None and x.time.axis == x.rank - 1:
         ctx.not_streamable("normalises over the steps of the sequence")
         x = replace(x, time=None)
     target = ctx.new(x.dims, "F32")
@@ -42,7 +42,7 @@ def lower_flattened(ctx: Context, node: OnnxNode, x: Value) -> Value:
     axis = ctx.axis(ctx.attribute("axis", 1), x.rank)
     if axis == x.rank - 1:
         return _softmax(ctx, node, x)
-    if x.time is not None and x.time[0] >= axis:
+    if x.time is not None and x.time.axis >= axis:
         ctx.not_streamable("normalises over the steps of the sequence")
         x = replace(x, time=None)
     flat = ctx.reshape(x, (*x.dims[:axis], dm.product(x.dims[axis:])))

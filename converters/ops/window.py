@@ -34,9 +34,14 @@ class Axis:
         return (self.kernel - 1) * self.dilation + 1
 
     @property
+    def is_valid(self) -> bool:
+        """Whether it goes over what there is, element by element: the output is shorter by what lies behind a tap."""
+        return (self.stride, self.begin, self.end, self.upsample) == (1, 0, 0, 1)
+
+    @property
     def is_point(self) -> bool:
         """Whether each output looks at the input in its own place alone."""
-        return (self.kernel, self.stride, self.begin, self.end, self.upsample) == (1, 1, 0, 0, 1)
+        return self.kernel == 1 and self.is_valid
 
 
 @dataclass(eq=False, slots=True)
@@ -136,7 +141,7 @@ def _pad_to(window: Window, axis: Axis, i: int, length: Size, mode: str) -> None
 def bordered(ctx: Context, x: Value, window: Window, number: float) -> Value:
     """x with the borders that depend on its dimensions, which have one number in every element."""
     for axis, begin, end in window.borders:
-        if x.time is not None and x.time[0] == axis:
+        if x.time is not None and x.time.axis == axis:
             x = replace(x, time=None)
         length = x.dims[axis]
         whole = values.of_tensor(ctx.new((*x.dims[:axis], begin + length + end, *x.dims[axis + 1 :]), "F32"), x.dtype)
@@ -154,12 +159,20 @@ def bordered(ctx: Context, x: Value, window: Window, number: float) -> Value:
 
 
 def follow_time(ctx: Context, x: Value, window: Window, mixes_channels: bool) -> Time | None:
-    """Rows, and spatial axes whose window is a point, keep their steps; a window over steps sees others."""
+    """Rows, and spatial axes whose window is a point, keep their steps; a window over steps sees earlier ones."""
+    time = x.time
     for i, axis in enumerate(window.axes):
-        if ctx.has_time(x.dims[2 + i]) and not axis.is_point:
+        if not ctx.has_time(x.dims[2 + i]) or axis.is_point:
+            continue
+        behind = axis.extent - 1
+        if time is not None and time[:2] == (2 + i, 1) and axis.is_valid and behind <= time.lead:
+            time = time._replace(lead=time.lead - behind)
+            continue
+        time = None
+        if (axis.stride, axis.begin, axis.end, axis.upsample) == (1, behind, 0, 1):
+            ctx.needs_lead("pads", behind)
+        else:
             ctx.not_streamable("slides a window over the steps of the sequence")
     if x.rank > 1 and ctx.has_time(x.dims[1]) and mixes_channels:
         ctx.not_streamable("mixes the steps of the sequence, which are its channels")
-    if x.time is None or (x.time[0] == 1 and mixes_channels):
-        return None
-    return x.time if x.time[0] < 2 or window.axes[x.time[0] - 2].is_point else None
+    return None if time is None or (time.axis == 1 and mixes_channels) else time

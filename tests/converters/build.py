@@ -14,7 +14,7 @@ from tinyrnn.converters import onnx_frontend, references, registry
 from tinyrnn.converters.driver import lower_model
 from tinyrnn.converters.ir import verify
 
-FLOAT, INT64, INT32 = TensorProto.FLOAT, TensorProto.INT64, TensorProto.INT32
+FLOAT, INT64, INT32, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL
 f32 = np.float32
 HAVE_ORT = importlib.util.find_spec("onnxruntime") is not None
 
@@ -40,6 +40,22 @@ def model(nodes, inputs, outputs, constants=None, opset=17, functions=(), domain
     )
     opsets = [helper.make_opsetid("", opset), *(helper.make_opsetid(d, 1) for d in domains)]
     return helper.make_model(graph, opset_imports=opsets, functions=list(functions), ir_version=8)
+
+
+def body(nodes, outputs, constants=None):
+    """Return a graph without inputs, for an attribute."""
+    return helper.make_graph(
+        nodes,
+        "body",
+        [],
+        [helper.make_value_info(name, onnx.TypeProto()) for name in outputs.split()],
+        [numpy_helper.from_array(np.asarray(a), name) for name, a in (constants or {}).items()],
+    )
+
+
+def choice(inputs, outputs, then, other, name="choice"):
+    """Return an If node; then and other are bodies."""
+    return node("If", inputs, outputs, name=name, then_branch=then, else_branch=other)
 
 
 def lowered(proto, bind=None, shapes=None, states="auto", time_axis=None):

@@ -2,34 +2,16 @@
 """If: folded, or two blocks; sizes as data; what is assumed where only one branch can be right."""
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import numpy_helper
 
 import tinyrnn
-from build import FLOAT, INT64, kinds, lowered, model, node, random, reference
+from build import BOOL, FLOAT, INT64, body, choice, kinds, lowered, model, node, random, reference
 from interpret import Run
 from tinyrnn.converters import ConversionError, convert_bytes, references
 from tinyrnn.converters.ir import dump
 
-BOOL = TensorProto.BOOL
 A = np.array
-
-
-def body(nodes, outputs, constants=None):
-    """Return a graph without inputs, for an attribute."""
-    return helper.make_graph(
-        nodes,
-        "body",
-        [],
-        [helper.make_value_info(name, onnx.TypeProto()) for name in outputs.split()],
-        [numpy_helper.from_array(np.asarray(a), name) for name, a in (constants or {}).items()],
-    )
-
-
-def choice(inputs, outputs, then, other, name="choice"):
-    """Return an If node; then and other are bodies."""
-    return node("If", inputs, outputs, name=name, then_branch=then, else_branch=other)
 
 
 def two_ways():
