@@ -79,8 +79,8 @@ def inner(graph: Graph, port: Port) -> Tensor:
 
 def outer(graph: Graph, port: Port) -> Tensor:
     """The float32 that an output is made from, where it is declared wider or narrower."""
-    made = writers(graph, port.tensor)
-    if port.tensor.dtype != "F32" and len(made) == 1 and moves(made[0].node):
+    made = writers(graph, port.tensor) if port.tensor.dtype in ("F16", "F64") else []
+    if len(made) == 1 and moves(made[0].node):
         source = made[0].node.inputs[0]
         if source is not None and source.dtype == "F32" and is_whole(source):
             return source.base

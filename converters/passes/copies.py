@@ -24,7 +24,6 @@ from tinyrnn import format as fmt
 from .. import dims as dm
 from ..dims import Size
 from ..ir import Graph, Node, Tensor
-from ..places import inner
 from .uses import Uses
 
 
@@ -40,7 +39,6 @@ class Place:
 def eliminate_copies(graph: Graph) -> list[str]:
     """One walk over the copies, from the last to the first, so that chains of them end at the outermost root."""
     uses = Uses.of(graph)
-    uses.pinned |= {id(inner(graph, port)) for port in graph.inputs if port.time_axis < 0}  # it may become a state
     gone: set[int] = set()
     for node in reversed(graph.nodes):
         if node.kind == "copy" and id(node) not in gone:

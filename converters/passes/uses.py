@@ -7,6 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from ..ir import Graph, Node, Tensor
+from ..places import inner, outer
 
 
 @dataclass(eq=False)
@@ -36,6 +37,8 @@ class Uses:
                     uses.views[id(seen.root)][id(seen)] = seen
         for port in graph.inputs + graph.outputs:
             uses.pinned.add(id(port.tensor.base))
+            if port.time_axis < 0:  # it may become a state, or renew one, and that is float32
+                uses.pinned |= {id(inner(graph, port)), id(outer(graph, port))}
         for state in graph.states:
             for t in (state.tensor, *(t for tie in state.ties for t in tie)):
                 uses.pinned.add(id(t.base))

@@ -444,6 +444,13 @@ def test_half_precision_caches_of_frames_are_float32_inside():
     assert [stream.step(ones)[0, 0] for _ in range(5)] == [1, 2, 3, 4, 4]
 
 
+def test_half_precision_states_that_are_only_calculated_with_are_float32_inside():
+    proto = model([node("Add", "h0 x", "hn"), node("Neg", "hn", "y")], {"x": (10, [1, 2]), "h0": (10, [1, 2])}, "y hn")
+    assert pairs(lowered(proto)) == {"h0": ["hn"]}
+    stream, ones = tinyrnn.load(convert_bytes(proto)[0]).stream(), np.ones((1, 2), np.float16)
+    assert [stream.step(ones)[0, 0] for _ in range(4)] == [-1, -2, -3, -4]
+
+
 def test_a_state_that_is_read_elsewhere_too_is_tied_where_an_output_shows_it():
     nodes = [node("Add", "h0 h0", "twice"), lstm("X W R B - h0 c0")]
     made = lowered(model(nodes, {"X": [1, 1, 3], "h0": [1, 1, H], "c0": [1, 1, H]}, "Y H C twice", W))
