@@ -5,6 +5,7 @@
   - the input is the initial state of recurrences, or stands before the steps of a sequence (what a convolution looks
     back at), and the output has what they end with, in the same places; or nothing shows it and the recurrences
     themselves renew the input;
+  - the input is a state by its name, and they are the cell or the hidden states of an LSTM that is written out;
   - the output is what is scattered into the input, or the input pushed along by new elements (a cache);
   - both consist of the same parts (layers, h and c), each new one made from the old one;
   - their names agree (`state` and `stateN`, `h0` and `hn`), or the input's is a state's and only one output fits.
@@ -23,6 +24,7 @@ import numpy as np
 from tinyrnn.errors import UnsupportedError
 
 from . import dims as dm
+from .cells import Cell, Cells
 from .errors import ConversionError
 from .ir import FLOATS, Graph, Node, Port, State, Tensor
 from .lowering import Lead, Recurrence
@@ -78,13 +80,17 @@ class _Search:
         self.leads = {id(lead.node): lead for lead in leads}
         self.has_time = graph.symbol_of("TIME") is not None
         self.carried = {id(r.node) for r in recurrences if (r.over_time and not r.reverse) or not self.has_time}
+        self.cells: list[Cell] = []
         self.notes: list[str] = []
 
     def tie(self) -> list[str]:
         """Tie all that is certain."""
         self._by(self._shown)
         if not self.has_time:
-            for evidence in (self._pushed, self._scattered, self._named, self._same_parts, self._only_fit):
+            named = [p for p in self.graph.inputs if self._open(p) and is_state(p.name)]
+            self.cells = Cells(self.graph, named).find()
+            kinds = (self._written_out, self._pushed, self._scattered, self._named, self._same_parts, self._only_fit)
+            for evidence in kinds:
                 self._by(evidence)
         for i, port in enumerate(self.graph.inputs):
             uses = self._initial_uses(port)
@@ -182,6 +188,17 @@ class _Search:
             if placed and _pairs(source, use.part) == _pairs(front, given):
                 return True
         return False
+
+    def _written_out(self, p: Port, o: Port) -> str:
+        """The two states of an LSTM cell that is written out."""
+        for cell in self.cells:
+            if (p, o) == (cell.c, cell.new_c):
+                return f"is a cell state: a forget gate of it, and what an input gate adds, are output {o.name!r}"
+            if (p, o) == (cell.h, cell.new_h):
+                return (
+                    f"is a hidden state: it makes the gates of cell {cell.new_c.name!r}, which output {o.name!r} shows"
+                )
+        return ""
 
     def _pushed(self, p: Port, o: Port) -> str:
         """The output is the input moved along an axis, with new elements behind (or before) it."""

@@ -408,6 +408,82 @@ def test_a_state_by_its_name_takes_the_only_output_that_fits():
     assert pairs(made) == {"hidden": ["new"]}
 
 
+def written_out(x, h, c, new_h, new_c, layer="", gates="apart"):
+    """Return the nodes of an LSTM cell; with gates `together` one product makes them, side by side."""
+    n = layer
+    if gates == "together":
+        nodes = [node("Concat", f"{x} {h}", f"xh{n}", axis=1), node("Gemm", f"xh{n} WR{n} b", f"z{n}")]
+        nodes += [node("Split", f"z{n} three_one", f"ifo{n} g0{n}", axis=1), node("Sigmoid", f"ifo{n}", f"s{n}")]
+        nodes += [node("Split", f"s{n} ones", f"i{n} f{n} o{n}", axis=1), node("Tanh", f"g0{n}", f"g{n}")]
+    else:
+        nodes = []
+        for k in "ifog":
+            nodes += [node("MatMul", f"{x} W{k}{n}", f"a{k}{n}"), node("MatMul", f"{h} R{k}{n}", f"r{k}{n}")]
+            nodes += [node("Add", f"a{k}{n} r{k}{n}", f"s{k}{n}")]
+            nodes += [node("Tanh" if k == "g" else "Sigmoid", f"s{k}{n}", f"{k}{n}")]
+    nodes += [
+        node("Mul", f"f{n} {c}", f"fc{n}"),
+        node("Mul", f"i{n} g{n}", f"ig{n}"),
+        node("Add", f"ig{n} fc{n}", new_c),
+    ]
+    return [*nodes, node("Tanh", new_c, f"t{n}"), node("Mul", f"t{n} o{n}", new_h)]
+
+
+def cell_weights(inputs, layer=""):
+    apart = {f"{m}{k}{layer}": random(rows, H, seed=ord(k)) for m, rows in (("W", inputs), ("R", H)) for k in "ifog"}
+    together = {f"WR{layer}": random(inputs + H, 4 * H), "b": random(4 * H)}
+    return apart | together | {"three_one": A([3 * H, H]), "ones": A([H] * 3)}
+
+
+STATE = [1, H]
+
+
+@pytest.mark.parametrize("gates", ["apart", "together"])
+@pytest.mark.parametrize("inputs", [3, H])
+@pytest.mark.parametrize("names", [("h", "c"), ("state1", "state2"), ("c", "h")])
+def test_what_a_cell_does_with_its_states_tells_them_apart(names, inputs, gates):
+    h, c = names
+    nodes = [*written_out("x", h, c, "p", "q", gates=gates), node("Neg", "p", "y")]
+    dims = {"x": [1, inputs], h: STATE, c: STATE}
+    made = frames(nodes, dims, "y q p", cell_weights(inputs))
+    assert pairs(made) == {h: ["p"], c: ["q"]}
+    assert made.notes == []
+    assert (
+        made.graph.states[0].why
+        == f"input {h!r} is a hidden state: it makes the gates of cell 'q', which output 'p' shows"
+    )
+
+
+def test_cells_of_float16_are_told_apart_too():
+    half = {k: v.astype(np.float16) if v.dtype == np.float32 else v for k, v in cell_weights(3).items()}
+    inputs = {"x": (10, [1, 3]), "h": (10, STATE), "c": (10, STATE)}
+    assert pairs(frames(written_out("x", "h", "c", "p", "q"), inputs, "q p", half)) == {"h": ["p"], "c": ["q"]}
+
+
+def test_cells_in_a_row_have_states_of_their_own():
+    nodes = written_out("memory", "s1", "s2", "p1", "q1", "1") + written_out("p1", "s3", "s4", "p2", "q2", "2")
+    inputs = {"memory": [1, 3]} | {f"s{k}": STATE for k in (4, 1, 2, 3)}
+    made = frames(
+        [*nodes, node("Neg", "p2", "y")], inputs, "q2 y p1 q1 p2", cell_weights(3, "1") | cell_weights(H, "2")
+    )
+    assert pairs(made) == {"s4": ["q2"], "s1": ["p1"], "s2": ["q1"], "s3": ["p2"]}
+
+
+def test_what_only_looks_like_a_cell_is_not_guessed():
+    """Names that are no state's; data in the place of h; two hidden states; no tanh."""
+    cell = written_out("x", "u", "v", "p", "q")
+    assert pairs(frames(cell, {"x": [1, 3], "u": STATE, "v": STATE}, "p q", cell_weights(3))) == {}
+    cell = written_out("x", "x", "c", "p", "q")
+    assert pairs(frames(cell, {"x": STATE, "c": STATE}, "p q", cell_weights(H))) == {}
+    cell = written_out("h", "s", "c", "p", "q")
+    made = frames(cell, {"h": STATE, "s": STATE, "c": STATE}, "p q", cell_weights(H))
+    assert pairs(made) == {}
+    assert all("--state" in note for note in made.notes)
+    plain = [n for n in written_out("x", "h", "c", "p", "q") if n.op_type != "Tanh" or n.output[0] != "t"]
+    made = frames([*plain, node("Neg", "q", "t")], {"x": [1, 3], "h": STATE, "c": STATE}, "p q", cell_weights(3))
+    assert pairs(made) == {}
+
+
 def test_a_denoiser_keeps_its_frame():
     nodes = [node("MatMul", "x W", "m"), node("Sigmoid", "m", "g"), node("Mul", "x g", "y")]
     nodes += [node("MatMul", "x W", "p"), node("Add", "p h0", "q"), node("Tanh", "q", "hn")]
