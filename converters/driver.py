@@ -293,9 +293,12 @@ def _explain_states(graph: Graph, recurrences: list[Recurrence], states: str | M
             continue
         for operand in (9, 10):
             t = r.node.inputs[operand] if operand < len(r.node.inputs) else None
-            if t is not None and t.base.storage in ("ARENA", "OUTPUT"):
-                graph.streamable = False
-                graph.reason = f"{r.label} starts from a state that the graph computes"
+            if t is None or t.base.storage in ("STATE", "WEIGHTS"):
+                continue
+            graph.streamable = False
+            graph.reason = f"{r.label} starts from a state that the graph computes"
+            if t.base.storage == "INPUT":
+                graph.reason = f"{r.label} starts each call from the input {t.base.name!r}, which others read too"
     if not graph.streamable:
         _forget_implicit(graph, recurrences)
 

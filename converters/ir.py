@@ -104,6 +104,7 @@ class Port:
     state: int | None = None
     time_axis: int = -1
     batch_axis: int = -1
+    fed: bool = False  # an input whose state starts from it in every call, so that the caller has to give it
 
 
 @dataclass(eq=False, slots=True)

@@ -57,6 +57,8 @@ def tie_states(
             raise ConversionError([f"states is {states!r}; give 'auto', 'keep' or a mapping of inputs to outputs"])
         if states == "auto" and graph.streamable:
             notes = search.tie()
+        if states == "keep" and graph.streamable and search.has_time:
+            search.feed()
     else:
         for given, shown in states.items():
             _tie_named(graph, given, shown)
@@ -97,6 +99,14 @@ class _Search:
             if self._open(port) and uses and not self._leads_of(port):
                 _renew(self.graph, i, uses)
         return self.notes
+
+    def feed(self) -> None:
+        """States that stay inputs: given in every call, whose blocks of steps go on from one another."""
+        for i, port in enumerate(self.graph.inputs):
+            uses = self._initial_uses(port)
+            if self._open(port) and uses and not self._leads_of(port):
+                _renew(self.graph, i, uses)
+                self.graph.inputs[i].fed = True
 
     def _by(self, evidence: Callable[[Port, Port], str]) -> None:
         """Tie each input to the one output that the evidence speaks for."""

@@ -47,7 +47,7 @@ class Writer:
         self._blocks()
         for section, ports in (("inputs", graph.inputs), ("outputs", graph.outputs)):
             for p in ports:
-                self._row(section, self.index[id(p.tensor)], _or_none(p.state), p.time_axis, p.batch_axis)
+                self._row(section, self.index[id(p.tensor)], _or_none(p.state), p.time_axis, p.batch_axis, int(p.fed))
         for s in graph.states:
             initial = fmt.NONE if s.initial is None else self.index[id(s.initial)]
             self._row(

@@ -101,7 +101,7 @@ static trn_status describe_port(const trn_file *f, const trn_record_port *ports,
     describe(f, ports[i].tensor, info);
     info->time_axis = ports[i].time_axis;
     info->batch_axis = ports[i].batch_axis;
-    info->state = ports[i].state;
+    info->state = ports[i].fed ? TRN_NONE : ports[i].state;
     return TRN_OK;
 }
 

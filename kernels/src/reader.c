@@ -430,6 +430,8 @@ static trn_status check_port(reader *r, uint32_t section, uint64_t i, uint8_t *o
     if (input && p->state != TRN_NONE)
         REQUIRE(r, f->states[p->state].tensor == p->tensor && f->states[p->state].input == i, "state",
                 "state %u does not start from here", p->state);
+    REQUIRE(r, p->fed == 0 || (p->fed == 1 && input && p->state != TRN_NONE), "fed",
+            "only an input that starts a state can");
     TRY(check_axis(r, t, p->time_axis, f->header.time_symbol, "time_axis"));
     // A stream hands over a part of the port at a time: what is no time axis must have one size for any number of
     // steps.

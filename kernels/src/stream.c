@@ -299,7 +299,7 @@ static trn_status take_ports(trn_stream *s, const void *const *inputs, void *con
     for (uint32_t i = 0; i < input_count; i++) {
         // Read only: no operator writes into an input.
         void *address = inputs ? (void *)(uintptr_t)inputs[i] : NULL;
-        if (!address && f->inputs[i].state == TRN_NONE) return no_port(s, i);
+        if (!address && (f->inputs[i].state == TRN_NONE || f->inputs[i].fed)) return no_port(s, i);
         set_port(s, i, address);
     }
     for (uint32_t i = 0; i < output_count; i++) {

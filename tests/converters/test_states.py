@@ -89,7 +89,39 @@ def test_pairs_of_inputs_and_outputs_are_tied():
     same_in_chunks(proto, X=random(6, 2, 3), h=random(1, 2, H), c=random(1, 2, H, seed=4))
     kept = lowered(proto, states="keep").graph
     assert kept.streamable
-    assert not kept.states
+    assert [(p.name, p.fed) for p in kept.inputs] == [("X", False), ("h", True), ("c", True)]
+    assert [p.state for p in kept.outputs] == [None] * 3
+
+
+def test_a_state_that_stays_an_input_is_given_in_every_call():
+    proto = model([lstm("X W R B - h c")], {"X": X, "h": [1, "batch", H], "c": [1, "batch", H]}, "Y H C", W)
+    engine = tinyrnn.load(convert_bytes(proto, states="keep")[0])
+    given = {"X": random(40, 2, 3), "h": random(1, 2, H), "c": random(1, 2, H, seed=4)}
+    want = engine.run(given)
+    stream = engine.stream(2)
+    for _ in range(2):  # longer than a block, and nothing is left behind
+        for name, y in stream.run(given).items():
+            assert y.tobytes() == want[name].tobytes()
+    state = {name: given[name] for name in "hc"}
+    for x, y in zip(given["X"], want["Y"], strict=True):
+        stepped = stream.step({"X": x, **state})
+        assert stepped["Y"].tobytes() == y.tobytes()
+        state = {"h": stepped["H"], "c": stepped["C"]}
+    with pytest.raises(tinyrnn.ArgumentError, match="missing input: 'h', 'c'"):
+        stream.run({"X": given["X"]})
+
+
+@pytest.mark.parametrize("states", ["auto", "keep"])
+@pytest.mark.parametrize(
+    ("made", "reason"),
+    [("Tanh", "starts from a state that the graph computes"), ("Identity", "from the input 'h', which others read")],
+)
+def test_a_state_that_is_computed_or_read_by_others_does_not_stream(states, made, reason):
+    nodes = [node(made, "h", "start"), node("ReduceSum", "h", "sum"), lstm("X W R B - start c", name="cell")]
+    proto = model(nodes, {"X": X, "h": [1, "batch", H], "c": [1, "batch", H]}, "Y sum", W)
+    graph = lowered(proto, states=states).graph
+    assert not graph.streamable
+    assert reason in graph.reason
 
 
 def stacked_layers(outputs="Y S"):
