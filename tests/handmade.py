@@ -117,8 +117,8 @@ def lstm(inputs=4, hidden=8, seed=0):
         file.add("attributes", attribute)
     file.add("operators", fmt.OPERATORS["recurrent"].value, file.string("cell"), 0, 0, 11, 3, len(attributes))
     file.add("blocks", 0, 1)
-    file.add("inputs", x, none, 0, 1)
-    file.add("outputs", y, none, 0, 1)
+    file.add("inputs", x, none, 0, 1, 0)
+    file.add("outputs", y, none, 0, 1, 0)
     for state, source in ((h, y_h), (c, y_c)):
         tie = file.add("ties", state, source)
         file.add("states", state, none, 1, tie, 1, none)
