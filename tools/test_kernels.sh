@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Builds the engine, its tests and the C example in a folder and runs the tests: by CMake, or by a compiler alone.
+# Builds the engine, its tests, the C example and benchmarks/step.c in a folder and runs the tests: by CMake, or by a compiler alone.
 # Usage: test_kernels.sh FOLDER [option for cmake ...]
 set -eu
 folder=$1
@@ -18,7 +18,7 @@ if command -v cmake >/dev/null 2>&1; then
 else
     # The flags are those of CMakeLists.txt. One compiler call a file, so that a repeated call builds what has changed.
     flags="-std=c11 -O3 -ffp-contract=off -Wall -Wextra -Ikernels/include -Ikernels/src"
-    newest=$(find kernels tests/kernels -name '*.[ch]' -newer "$folder/done" -o -name '*.def' -newer "$folder/done" 2>/dev/null | head -1)
+    newest=$(find kernels tests/kernels benchmarks -name '*.[ch]' -newer "$folder/done" -o -name '*.def' -newer "$folder/done" 2>/dev/null | head -1)
     library=$folder/libtinyrnn.a
     if [ -n "$newest" ] || [ ! -e "$folder/done" ]; then
         for source in kernels/src/*.c kernels/src/ops/*.c kernels/src/arch/*.c; do
@@ -29,6 +29,7 @@ else
         for test in tests/kernels/check_*.c tests/kernels/test_*.c; do
             $cc $flags "$test" -Itests/kernels -o "$folder/$(basename "$test" .c)" "$library" -lm
         done
+        $cc $flags benchmarks/step.c benchmarks/ceiling.c -o "$folder/step" "$library" -lm
         touch "$folder/done"
     fi
     for test in tests/kernels/check_*.c tests/kernels/test_*.c; do
