@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# make demo, make test: each does all of its own set-up from nothing in .venv, and is quick when repeated.
+# make demo, test, bench: each does all of its own set-up from nothing in .venv, and is quick when repeated.
 
 PYTHON ?= python3
 CC ?= cc
@@ -10,9 +10,13 @@ BUILD := build
 KERNELS := $(shell find kernels -name '*.c' -o -name '*.h' -o -name '*.def')
 EXTENSION := $(KERNELS) $(wildcard tinyrnn/*.pyx tinyrnn/*.pxi tinyrnn/*.c tinyrnn/*.h) setup.py pyproject.toml
 EXTENSION := $(filter-out tinyrnn/_core.c,$(EXTENSION))
+STEP := $(BUILD)/bench/step
+STEP_SOURCES := $(wildcard kernels/src/*.c kernels/src/ops/*.c kernels/src/arch/*.c) benchmarks/step.c benchmarks/ceiling.c
+STEP_OBJECTS := $(STEP_SOURCES:%.c=$(BUILD)/bench/%.o)
+JOBS = $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: demo test test-python test-c wheel lint docs clean
+.PHONY: demo test test-python test-c bench instructions wheel lint docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/forecast/demo.py --out demo-output
@@ -26,6 +30,16 @@ test-python: $(VENV)/.dev
 test-c:
 	@tools/check_tools.sh "$(PYTHON)" "$(CC)"
 	CC="$(CC)" tools/test_kernels.sh $(BUILD)/kernels
+
+# Beside the other engines that are installed: make bench BENCH="--set all --match 'lstm*'"; docs/performance.md.
+bench: $(VENV)/.bench
+	@$(MAKE) --no-print-directory -s -j $(JOBS) $(STEP)
+	$(BIN)/python -m benchmarks $(BENCH)
+
+# Fails when a step takes over 2 % more instructions than recorded; UPDATE=1 records.
+instructions: $(VENV)/.dev
+	@$(MAKE) --no-print-directory -s -j $(JOBS) $(STEP)
+	$(BIN)/python -m benchmarks.instructions $(if $(UPDATE),--update)
 
 wheel: $(VENV)/.dev
 	@mkdir -p $(BUILD)
@@ -53,6 +67,18 @@ $(VENV)/.dev: $(VENV)/.made $(EXTENSION)
 	CC="$(CC)" $(PIP) install --no-build-isolation -e ".[dev]"
 	@touch $@
 
+$(VENV)/.bench: $(VENV)/.made $(EXTENSION)
+	CC="$(CC)" $(PIP) install --no-build-isolation -e ".[bench]"
+	@touch $@
+
+# The flags are those of kernels/CMakeLists.txt.
+$(BUILD)/bench/%.o: %.c $(filter-out %.c,$(KERNELS)) benchmarks/ceiling.h
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -O3 -ffp-contract=off -Wall -Wextra -Ikernels/include -Ikernels/src -c $< -o $@
+
+$(STEP): $(STEP_OBJECTS)
+	$(CC) $^ -lm -o $@
+
 clean:
-	rm -rf $(VENV) $(BUILD) dist demo-output *.egg-info tinyrnn/_core.c tinyrnn/_core.*.so
+	rm -rf $(VENV) $(BUILD) dist demo-output benchmark-output *.egg-info tinyrnn/_core.c tinyrnn/_core.*.so
 	find . -name __pycache__ -prune -exec rm -rf {} +

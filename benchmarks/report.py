@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was measured, put together: ratios, shares of the ceiling, tables, JSON, Markdown."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from . import engines
+from .engines.base import step_program
+from .timing import Row
+from .workloads import SETS
+
+
+class Cell(NamedTuple):
+    """What stands in a table; `best` is shown in bold."""
+
+    text: str
+    best: bool = False
+
+
+class Table(NamedTuple):
+    """A table: one heading a column, rows of as many cells; the first column is text, the others numbers."""
+
+    title: str
+    headers: list[str]
+    rows: list[list[Cell]]
+
+
+def engine_rows(rows: Iterable[Row], workload: str) -> dict[str, Row]:
+    """The rows of one workload that hold a right answer and its time, by engine; the ceiling is none of them."""
+    found = (row for row in rows if row.workload == workload and row.status == "measured" and row.median_ns)
+    return {row.engine: row for row in found if row.engine != engines.CEILING}
+
+
+def fastest_other(rows: Iterable[Row], workload: str) -> Row | None:
+    """The quickest engine that is not ours."""
+    others = [row for row in engine_rows(rows, workload).values() if row.engine not in engines.OURS]
+    return min(others, key=lambda row: row.median_ns or 0, default=None)
+
+
+def ratio(row: Row, other: Row | None) -> float | None:
+    """How many times as fast as the other a row is: 2 means half its time."""
+    return other.median_ns / row.median_ns if other and other.median_ns and row.median_ns else None
+
+
+def share(rows: Iterable[Row], row: Row) -> float | None:
+    """The time that one core needs to read the weights once, by the time of a step.
+
+    1 is the bound where each step reads them all; sequences and batches, which use what they have read for several
+    steps or rows, may exceed it.
+    """
+    floor = [r.min_ns for r in rows if r.workload == row.workload and r.engine == engines.CEILING and r.min_ns]
+    return floor[0] / row.median_ns if floor and row.median_ns else None
+
+
+def document(rows: Sequence[Row], settings: dict[str, Any], machine: dict[str, Any]) -> dict[str, Any]:
+    """Everything, as JSON has it: times in nanoseconds a step."""
+    found = []
+    for row in rows:
+        entry = row.to_dict()
+        if row.engine in engines.OURS and row.status == "measured":
+            other = fastest_other(rows, row.workload)
+            entry |= {"fastest_other": other.engine if other else None, "ratio": ratio(row, other)}
+        if row.engine != engines.CEILING:
+            entry["share_of_ceiling"] = share(rows, row)
+        found.append(entry)
+    return {"machine": machine, "settings": settings, "rows": found}
+
+
+def machine(core: int) -> dict[str, Any]:
+    """What the figures depend on."""
+    versions = {}
+    for name, engine in engines.TABLE.items():
+        if not engines.missing(name):
+            package = {"ai_edge_litert": "ai-edge-litert"}.get(engine.needs, engine.needs)
+            versions[engine.needs] = metadata.version(package)
+    program = step_program()
+    build = subprocess.run([str(program), "--build"], capture_output=True, text=True, check=False) if program else None
+    return {
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "core": core,
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "versions": versions,
+        "build": build.stdout.strip() if build else None,
+    }
+
+
+def processor() -> str:
+    """The processor's name as the system gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith(("model name", "Model"))]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def microseconds(ns: float | None) -> str:
+    """Three digits."""
+    if ns is None:
+        return "-"
+    us = ns / 1000
+    return f"{us:.0f}" if us >= 100 else f"{us:.1f}" if us >= 10 else f"{us:.2f}" if us >= 1 else f"{us:.3f}"
+
+
+def times(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.0f} %"
+
+
+def summary(rows: Sequence[Row], name: str) -> Table | None:
+    """Of one set: the engines side by side, our ratios, shares and error; None where nothing was measured."""
+    mine = [row for row in rows if row.set == name]
+    measured = {row.engine for row in mine if row.median_ns and row.engine != engines.CEILING}
+    shown = [engine for engine in engines.TABLE if engine in measured]
+    ours = [engine for engine in engines.OURS if engine in measured]
+    if not shown:
+        return None
+    lines = []
+    for workload in dict.fromkeys(row.workload for row in mine):
+        right = engine_rows(mine, workload)
+        best = min((row.median_ns or 0 for row in right.values()), default=None)
+        wrong = {row.engine for row in mine if row.workload == workload and row.status == "wrong"}
+        line = [Cell(workload)]
+        for engine in shown:
+            row = right.get(engine)
+            both = f"{microseconds(row.median_ns)} ({microseconds(row.p99_ns)})" if row else "-"
+            line.append(Cell("wrong" if engine in wrong else both, row is not None and row.median_ns == best))
+        other = fastest_other(mine, workload)
+        line += [Cell(times(ratio(right[engine], other) if engine in right else None)) for engine in ours]
+        line += [Cell(percent(share(mine, right[engine]) if engine in right else None)) for engine in ours]
+        errors = [row.error or 0 for row in mine if row.workload == workload and row.engine in ours]
+        lines.append([*line, Cell(f"{max(errors, default=0):.0e}" if errors else "-")])
+    short = ["py" if engine == "tinyrnn" else "C" for engine in ours]
+    headers = ["workload", *shown, *(f"x {s}" for s in short), *(f"ceiling {s}" for s in short), "error"]
+    return Table(f"{name}: µs, {SETS[name].what}", headers, lines)
+
+
+def detail(rows: Sequence[Row]) -> Table:
+    """One line for each time that was measured."""
+    lines = []
+    for row in rows:
+        if row.median_ns:
+            error = "-" if row.error is None else f"{row.error:.1e}"
+            clean = percent(1 - row.disturbed / row.rounds) if row.rounds else "-"
+            ns = (row.median_ns, row.p99_ns, row.min_ns)
+            cells = [row.workload, row.engine, *map(microseconds, ns), error, f"{row.rounds} x {row.calls}", clean]
+            lines.append([Cell(cell) for cell in cells])
+    headers = ["workload", "engine", "median µs", "p99 µs", "least µs", "error", "rounds x calls", "undisturbed"]
+    return Table("Each time", headers, lines)
+
+
+def left_out(rows: Sequence[Row]) -> Table | None:
+    """What was not measured, and why; None where everything was."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        if row.reason:
+            reasons.setdefault((row.engine, row.reason), []).append(row.workload)
+    lines = []
+    for (engine, reason), names in reasons.items():
+        some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        lines.append([Cell(engine), Cell(reason), Cell(some)])
+    return Table("Not measured", ["engine", "why", "workloads"], lines) if lines else None
+
+
+def tables(rows: Sequence[Row], details: bool) -> list[Table]:
+    """All tables in the order of a report."""
+    found = [summary(rows, name) for name in SETS]
+    return [table for table in (*found, detail(rows) if details else None, left_out(rows)) if table]
+
+
+LEGEND = (
+    "Medians in µs a step (99th percentile of calls timed one by one); one core, one thread; the quickest in bold. "
+    "Of tinyrnn, from Python (py) and at the C level (C): x, how many times as fast as the quickest other engine; "
+    "ceiling, the time that reading the weights once takes by the time of a step, over 100 % where a sequence or a "
+    "batch uses what it read several times; error, the greatest beside float64."
+)
+
+
+def markdown(rows: Sequence[Row], about: dict[str, Any]) -> str:
+    """The whole report as a page."""
+    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    isa = next((row.isa for row in rows if row.isa), "")
+    place = ", ".join(filter(None, (about["processor"], about["system"], isa, about["build"])))
+    lines = ["# Benchmark", "", f"{place}; {versions}.", "", LEGEND, ""]
+    for table in tables(rows, details=True):
+        lines += [f"## {table.title}", "", "| " + " | ".join(table.headers) + " |"]
+        lines.append("|---|" + "---:|" * (len(table.headers) - 1))
+        for row in table.rows:
+            cells = [f"**{cell.text}**" if cell.best else cell.text.replace("|", "/") for cell in row]
+            lines.append("| " + " | ".join(cells) + " |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def show(rows: Sequence[Row]) -> None:
+    """Print the tables, with rich."""
+    from rich.console import Console
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=200)  # into a file or a pipe: nothing is cut off
+    for table in tables(rows, details=False):
+        shown = RichTable(title=table.title, title_justify="left", title_style="bold")
+        for i, header in enumerate(table.headers):
+            shown.add_column(header, justify="left" if i == 0 or table.title == "Not measured" else "right")
+        for row in table.rows:
+            shown.add_row(*(Text(cell.text, style="bold green" if cell.best else "") for cell in row))
+        console.print(shown)
+    console.print(LEGEND, style="dim")
+
+
+def write(folder: Path, rows: Sequence[Row], settings: dict[str, Any], about: dict[str, Any]) -> None:
+    """Write bench.json and bench.md, each in one step."""
+    pages = {
+        "bench.json": json.dumps(document(rows, settings, about), indent=1) + "\n",
+        "bench.md": markdown(rows, about),
+    }
+    for name, text in pages.items():
+        part = folder / f"{name}.part"
+        part.write_text(text, encoding="utf-8")
+        part.replace(folder / name)
