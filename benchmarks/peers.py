@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""tinyrnn for another harness of the same kind, which takes this file by PEERS_TINYRNN=benchmarks/peers.py.
+
+It calls a session's `call()` and `outputs(xs)` and catches `Unsupported` of its own package, within which it loads this
+file. Its workloads have w.mode ("step", "seq", "batch", "real"), w.x(), w.ensure_onnx(), and for real models w.path,
+w.const, w.x_data(n).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from adapters.base import Session  # of the harness
+
+import tinyrnn
+from tinyrnn.converters import convert_bytes
+
+
+class TinyRNN(Session):
+    """`stream.step` into an array of its own where the state goes on, else `model.run`."""
+
+    def __init__(self, w: Any) -> None:
+        real = w.mode == "real"
+        bind = {name: value for name, value, _ in w.const} if real else {}
+        content, _ = convert_bytes(Path(w.path if real else w.ensure_onnx()), bind=bind)
+        self.model = tinyrnn.load(content)
+        self.x = np.ascontiguousarray(w.x_data(1)[0] if real else w.x())
+        self.stacks = real
+        self.stream = self.model.stream() if real or w.mode == "step" else None
+        self.method = self.stream.step if self.stream else self.model.run
+        self.y = np.array(self.method(self.x))
+
+    def call(self) -> Any:
+        return self.method(self.x, out=self.y)
+
+    def outputs(self, xs: Any) -> Any:
+        if self.stream is None:
+            return self.model.run(xs)
+        self.stream.reset()
+        ys = [np.array(self.stream.step(np.ascontiguousarray(x.reshape(self.x.shape)))) for x in xs]
+        self.stream.reset()
+        return np.stack(ys) if self.stacks else np.concatenate(ys)
+
+
+ENGINES = {"tinyrnn": TinyRNN}
+COLD = {"tinyrnn": ("tinyrnn", ["tinyrnn"])}
