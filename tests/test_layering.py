@@ -150,7 +150,7 @@ def test_files_stay_readable():
     names = (".py", ".pyx", ".pxi", ".c", ".h")
     files = [
         path
-        for folder in ("tinyrnn", "converters", "kernels", "tests", "tools", "examples")
+        for folder in ("tinyrnn", "converters", "kernels", "tests", "tools", "examples", "benchmarks")
         for path in (ROOT / folder).rglob("*")
         if path.suffix in names and path.name != "_core.c"
     ]
