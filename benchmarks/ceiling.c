@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Streaming reads by vectors of 16, 32 or 64 bytes, eight of them independent of each other.
+// Streaming reads by vectors of 16, 32 or 64 bytes, at four places at once: one core reads nearly twice as much from
+// memory that way as at one place, and nowhere less.
 #include "ceiling.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { STREAMS = 8, GRANULE = 64 * STREAMS };
+enum { PLACES = 4, GRANULE = 64 * 2 * PLACES };  // two vectors at each place
 
 // What was read must be used, or the compiler leaves out the reading.
 static volatile uint64_t sink;
@@ -16,11 +17,13 @@ static volatile uint64_t sink;
 #define SWEEP(NAME, WIDTH, TARGET)                                                 \
     typedef uint64_t NAME##_vector __attribute__((vector_size(WIDTH), may_alias)); \
     TARGET static void NAME(const void *memory, size_t size) {                     \
-        const NAME##_vector *next = memory, *end = next + size / WIDTH;            \
+        const size_t quarter = size / PLACES / WIDTH;                              \
+        const NAME##_vector *p = memory, *q = p + quarter, *r = q + quarter;       \
+        const NAME##_vector *s = r + quarter, *end = q;                            \
         NAME##_vector a = {0}, b = a, c = a, d = a, e = a, f = a, g = a, h = a;    \
-        for (; next < end; next += STREAMS) {                                      \
-            a |= next[0], b |= next[1], c |= next[2], d |= next[3];                \
-            e |= next[4], f |= next[5], g |= next[6], h |= next[7];                \
+        for (; p < end; p += 2, q += 2, r += 2, s += 2) {                          \
+            a |= p[0], b |= p[1], c |= q[0], d |= q[1];                            \
+            e |= r[0], f |= r[1], g |= s[0], h |= s[1];                            \
         }                                                                          \
         a = ((a | b) | (c | d)) | ((e | f) | (g | h));                             \
         sink = a[0] | a[WIDTH / sizeof(uint64_t) - 1];                             \

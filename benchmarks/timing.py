@@ -172,9 +172,16 @@ class Contest:
         count = 1
         while (ns := self.ask("time", count=count)["ns"][0]) < ROUND_NS / 4:
             count *= 4
+        # What disturbs this would make all rounds too short: weights come from far away in the first calls of a round.
+        ns = min(ns, *(self.ask("time", count=count)["ns"][0] for _ in range(3)))
         self.calls = max(1, round(ROUND_NS * count / ns))
-        a_round = self.calls * ns / count * (1 + WARM_SHARE + SINGLES_SHARE)
+        a_round = self.calls * ns / count * (1 + SINGLES_SHARE) + self.warm * ns / count
         self.rounds = int(min(max(seconds * 1e9 / a_round, ROUNDS[0]), ROUNDS[1]))
+
+    @property
+    def warm(self) -> int:
+        """Untimed calls before a round: they bring the weights back into the caches that the others have used."""
+        return max(1, int(self.calls * WARM_SHARE))
 
     def undisturbed(self, command: str, count: int) -> tuple[list[int], bool]:
         """Ask until no other process took the core; else the quickest try, and True."""
@@ -190,9 +197,8 @@ class Contest:
 
     def play(self) -> None:
         """Do one round."""
-        warm, singles = int(self.calls * WARM_SHARE), int(self.calls * SINGLES_SHARE)
-        if warm:
-            self.ask("time", count=warm)
+        singles = int(self.calls * SINGLES_SHARE)
+        self.ask("time", count=self.warm)
         ns, disturbed = self.undisturbed("time", self.calls)
         self.means.append(ns[0] / self.calls)
         self.row.disturbed += disturbed
