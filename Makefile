@@ -71,10 +71,10 @@ $(VENV)/.bench: $(VENV)/.made $(EXTENSION)
 	CC="$(CC)" $(PIP) install --no-build-isolation -e ".[bench]"
 	@touch $@
 
-# The flags are those of kernels/CMakeLists.txt.
+# The flags are those of kernels/CMakeLists.txt; warnings are for the tests.
 $(BUILD)/bench/%.o: %.c $(filter-out %.c,$(KERNELS)) benchmarks/ceiling.h
 	@mkdir -p $(@D)
-	$(CC) -std=c11 -O3 -ffp-contract=off -Wall -Wextra -Ikernels/include -Ikernels/src -c $< -o $@
+	$(CC) -std=c11 -O3 -ffp-contract=off -Ikernels/include -Ikernels/src -c $< -o $@
 
 $(STEP): $(STEP_OBJECTS)
 	$(CC) $^ -lm -o $@

@@ -19,7 +19,7 @@ from tinyrnn.converters import convert_bytes
 
 
 class TinyRNN(Session):
-    """`stream.step` into an array of its own where the state goes on, else `model.run`."""
+    """`stream.bind` where the state goes on, else `model.run`."""
 
     def __init__(self, w: Any) -> None:
         real = w.mode == "real"
@@ -29,11 +29,13 @@ class TinyRNN(Session):
         self.x = np.ascontiguousarray(w.x_data(1)[0] if real else w.x())
         self.stacks = real
         self.stream = self.model.stream() if real or w.mode == "step" else None
-        self.method = self.stream.step if self.stream else self.model.run
-        self.y = np.array(self.method(self.x))
+        if self.stream:
+            self.call = self.stream.bind(self.x)
+        else:
+            self.y = np.array(self.model.run(self.x))
 
     def call(self) -> Any:
-        return self.method(self.x, out=self.y)
+        return self.model.run(self.x, out=self.y)
 
     def outputs(self, xs: Any) -> Any:
         if self.stream is None:

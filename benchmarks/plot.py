@@ -14,6 +14,7 @@ from .workloads import CELLS, SETS
 # Told apart by colour-blind eyes, and by marker too.
 STYLES = {
     "tinyrnn": ("#d55e00", "o"),
+    "tinyrnn_bound": ("#d55e00", "o"),
     "tinyrnn_c": ("#d55e00", "D"),
     "onnxruntime": ("#56b4e9", "s"),
     "onnxruntime_bound": ("#0072b2", "s"),
@@ -24,7 +25,8 @@ STYLES = {
     "litert": ("#000000", "x"),
 }
 
-LABELS = {"tinyrnn": "tinyrnn, Python", "tinyrnn_c": "tinyrnn, C"}
+LABELS = {"tinyrnn": "tinyrnn, Python", "tinyrnn_bound": "tinyrnn, Python, bound", "tinyrnn_c": "tinyrnn, C"}
+DASHES = {"tinyrnn_bound": "-.", "tinyrnn_c": "--"}
 
 
 def panel(axes: Any, rows: Sequence[Row]) -> None:
@@ -44,7 +46,7 @@ def panel(axes: Any, rows: Sequence[Row]) -> None:
         color, marker = STYLES[engine]
         ours = engine in engines.OURS
         line: dict[str, Any] = {"linewidth": 2.2, "zorder": 3} if ours else {"linewidth": 1.2}
-        line |= {"linestyle": "--" if engine == "tinyrnn_c" else "-", "label": LABELS.get(engine, engine)}
+        line |= {"linestyle": DASHES.get(engine, "-"), "label": LABELS.get(engine, engine)}
         axes.plot(sizes, us, color=color, marker=marker, markersize=5, **line)
 
 

@@ -120,6 +120,9 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.0f} %"
 
 
+SHORT = {"tinyrnn": "py", "tinyrnn_bound": "bound", "tinyrnn_c": "C"}
+
+
 def summary(rows: Sequence[Row], name: str) -> Table | None:
     """Of one set: the engines side by side, our ratios, shares and error; None where nothing was measured."""
     mine = [row for row in rows if row.set == name]
@@ -143,7 +146,7 @@ def summary(rows: Sequence[Row], name: str) -> Table | None:
         line += [Cell(percent(share(mine, right[engine]) if engine in right else None)) for engine in ours]
         errors = [row.error or 0 for row in mine if row.workload == workload and row.engine in ours]
         lines.append([*line, Cell(f"{max(errors, default=0):.0e}" if errors else "-")])
-    short = ["py" if engine == "tinyrnn" else "C" for engine in ours]
+    short = [SHORT[engine] for engine in ours]
     headers = ["workload", *shown, *(f"x {s}" for s in short), *(f"ceiling {s}" for s in short), "error"]
     return Table(f"{name}: µs, {SETS[name].what}", headers, lines)
 
@@ -183,9 +186,9 @@ def tables(rows: Sequence[Row], details: bool) -> list[Table]:
 
 LEGEND = (
     "Medians in µs a step (99th percentile of calls timed one by one); one core, one thread; the quickest in bold. "
-    "Of tinyrnn, from Python (py) and at the C level (C): x, how many times as fast as the quickest other engine; "
-    "ceiling, the time that reading the weights once takes by the time of a step, over 100 % where a sequence or a "
-    "batch uses what it read several times; error, the greatest beside float64."
+    "Of tinyrnn, from Python (py; bound: with arrays bound) and at the C level (C): x, how many times as fast as the "
+    "quickest other engine; ceiling, the time that reading the weights once takes by the time of a step, over 100 % "
+    "where a sequence or a batch uses what it read several times; error, the greatest beside float64."
 )
 
 

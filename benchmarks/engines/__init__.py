@@ -24,6 +24,7 @@ class Engine(NamedTuple):
 
 TABLE = {
     "tinyrnn": Engine("tinyrnn_python", "tinyrnn", "Python: step(x, out=y) and run(x, out=y)"),
+    "tinyrnn_bound": Engine("tinyrnn_python", "tinyrnn", "Python: bind(x, out=y), a step without arguments"),
     "tinyrnn_c": Engine("tinyrnn_c", "tinyrnn", "the C library"),
     "onnxruntime": Engine("ort", "onnxruntime", "Python: session.run, what most people call"),
     "onnxruntime_bound": Engine("ort", "onnxruntime", "Python: IOBinding, the states bound crosswise"),
@@ -33,7 +34,7 @@ TABLE = {
     "mnn": Engine("mnn_", "MNN", "Python: modules, high precision"),
     "litert": Engine("litert_", "ai_edge_litert", "Python: interpreter; tensorflow and tf_keras convert"),
 }
-OURS = ("tinyrnn", "tinyrnn_c")
+OURS = ("tinyrnn", "tinyrnn_bound", "tinyrnn_c")
 CEILING = "ceiling"  # not an engine: reads of the weights and nothing else, timed as if it were one
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""tinyrnn from Python, by its quickest calls: the output is written into an array of the caller."""
+"""tinyrnn from Python, by its quickest calls: outputs are written into arrays of the caller, or arrays are bound."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import tinyrnn
 from tinyrnn.converters import convert_bytes
 
 from ..workloads import Floats, Workload
-from .base import Session, onnx_file, replace
+from .base import Session, SkipError, onnx_file, replace
 
 
 def converted(workload: Workload, folder: Path) -> Path:
@@ -52,4 +52,20 @@ class Python(Session):
         return self.y
 
 
-ENGINES = {"tinyrnn": Python}
+class Bound(Python):
+    """`stream.bind`: a step without arguments."""
+
+    def __init__(self, workload: Workload, folder: Path) -> None:
+        if workload.call.steps > 1:
+            raise SkipError("single steps alone can be bound")
+        super().__init__(workload, folder)
+
+    def feed(self, x: Floats) -> None:
+        super().feed(x)
+        self.step = self.stream.bind(self.x, out=self.y)
+
+    def call(self) -> Any:
+        return self.step()
+
+
+ENGINES = {"tinyrnn": Python, "tinyrnn_bound": Bound}
