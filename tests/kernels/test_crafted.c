@@ -169,15 +169,25 @@ static void peepholes_that_are_broadcast(const char *name) {
     expect(use(&b, NULL, 1, y) == TRN_OK && y[15] == 0, name, "status");
 }
 
-static void convolution_in_narrow_panels(const char *name) {
+// Loose weights are those of channels that are groups of their own: a row of them a tap.
+static void convolution_of_loose_weights(const char *name) {
     float zeros[64] = {0};
+    for (int fits = 0; fits < 2; fits++) {
+        builder b = start();
+        uint32_t x = tensor(&b, "x", trn_dtype_F32, trn_storage_INPUT, DIMS(1, 4, 4)),
+                 y = tensor(&b, "y", trn_dtype_F32, trn_storage_OUTPUT, DIMS(1, 4, 3)),
+                 w = constant(&b, trn_dtype_F32, 0, DIMS(fits ? 2 : 3, 4), zeros);
+        operator_of(&b, trn_op_conv, LIST(x, w), LIST(y), DIMS(trn_fn_IDENTITY, 0, 0, 2, 1, 1, 0, 0, 1));
+        input(&b, x, -1, -1), output(&b, y, -1, -1);
+        expect(use(&b, NULL, 1, NULL) == (fits ? TRN_OK : TRN_SHAPE), name, fits ? "fits" : "a tap too many");
+    }
     builder b = start();
-    uint32_t x = tensor(&b, "x", trn_dtype_F32, trn_storage_INPUT, DIMS(1, 1, 4)),
-             y = tensor(&b, "y", trn_dtype_F32, trn_storage_OUTPUT, DIMS(1, 20, 4)),
-             w = constant(&b, trn_dtype_F32, 16, DIMS(1, 1, 32), zeros);
+    uint32_t x = tensor(&b, "x", trn_dtype_F32, trn_storage_INPUT, DIMS(1, 4, 4)),
+             y = tensor(&b, "y", trn_dtype_F32, trn_storage_OUTPUT, DIMS(1, 4, 4)),
+             w = constant(&b, trn_dtype_F32, 0, DIMS(1, 1, 4), zeros);
     operator_of(&b, trn_op_conv, LIST(x, w), LIST(y), DIMS(trn_fn_IDENTITY, 0, 0, 1, 1, 1, 0, 0, 1));
     input(&b, x, -1, -1), output(&b, y, -1, -1);
-    expect(use(&b, NULL, 1, NULL) == TRN_MALFORMED, name, "status");
+    expect(use(&b, NULL, 1, NULL) == TRN_MALFORMED, name, "rank 3, not packed");
 }
 
 // A window of 2^62 taps over nothing: the work must not look like none, and no taps of no channels are walked.
@@ -317,7 +327,7 @@ int main(int argc, char **argv) {
         CASE(ties_of_no_state),
         CASE(names_that_are_shared),
         CASE(peepholes_that_are_broadcast),
-        CASE(convolution_in_narrow_panels),
+        CASE(convolution_of_loose_weights),
         CASE(windows_without_end),
         CASE(rows_that_run_backwards),
         CASE(extremes_of_no_integers),

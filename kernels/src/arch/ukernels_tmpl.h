@@ -10,6 +10,7 @@
 #include "circular_tmpl.h"
 #include "pow_tmpl.h"
 #include "gemm_tmpl.h"
+#include "dwconv_tmpl.h"
 #include "cells_tmpl.h"
 #include "steps_tmpl.h"
 #include "map_tmpl.h"
