@@ -239,9 +239,9 @@ def _verify_node(node: Node, written: set[int]) -> None:
 
 def _verify_layout(node: Node, operand: Any, t: Tensor) -> None:
     where = f"{node.kind} {node.name!r}: {operand.name}"
-    if operand.layout == "rows":
+    if operand.layout != "any" and t.packing == "NONE":
         _must(t.has_rows(), f"{where} wants rows, has strides {t.step}")
-    if operand.layout == "packed" and node.kind != "pack":
+    if operand.layout == "packed" and node.kind not in ("pack", "conv"):
         _must(t.packing == "F32_PANELS", f"{where} is not packed")
 
 

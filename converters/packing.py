@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 LANES = 16
+CONV_PANEL = 32  # of a convolution: a few positions share the weights, and read fewer columns of each row at once
 
 
 def padded(n: int) -> int:

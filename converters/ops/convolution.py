@@ -49,20 +49,26 @@ def _groups(ctx: Context, x: Value, w: Value, transposed: bool) -> int:
 
 
 def _packed(ctx: Context, w: Value, order: list[int]) -> Tensor:
-    """Weights [G, M, C, taps...] after `order` as [G, taps*C, Mp], taps in row-major order, the channel fastest."""
+    """Weights [G, M, C, taps...] after `order` as [G, taps*C, Mp], taps in row-major order, the channel fastest.
+
+    Where each channel is a group of its own, with one output: as [taps, G].
+    """
     seen = values.transpose(w, order)
     groups, outputs, depth = seen.dims[0], seen.dims[1], dm.product(seen.dims[2:])
+    if groups != 1 and outputs == 1 and seen.dims[-1] == 1:
+        return ctx.operand(values.transpose(ctx.reshape(seen, (groups, depth)), [1, 0]), rows=True)
     if w.const is not None:
         array = seen.array()
 
         def make() -> Tensor:
             matrix = np.asarray(array, np.float32).reshape(groups, 1, outputs, depth)  # type: ignore[arg-type]
-            return ctx.weights(packing.pack_gates(matrix), "F32_PANELS", 64)
+            panels = packing.panels(packing.interleave(matrix), packing.CONV_PANEL)
+            return ctx.weights(panels, "F32_PANELS", packing.CONV_PANEL)
 
         return ctx.once(array, "conv", make)
     gates = ctx.reshape(seen, (groups, 1, outputs, depth))
     columns = dm.ceil_div(outputs, packing.LANES) * packing.LANES
-    target = ctx.new((groups, depth, columns), "F32", "F32_PANELS", 64)
+    target = ctx.new((groups, depth, columns), "F32", "F32_PANELS", packing.CONV_PANEL)
     ctx.emit("pack", [ctx.operand(gates)], [target])
     return target
 

@@ -154,11 +154,15 @@ def _scale(maker: Node, vector: Tensor, uses: Uses) -> bool:
     bias = _constant(maker.inputs[2]) if len(maker.inputs) > 2 else None
     if bias is None and len(maker.inputs) > 2:
         return False
-    groups = weights.data.shape[0] if maker.kind == "conv" else 1
-    factors = packing.pack_vectors(vector.data.reshape(groups, 1, -1))
-    matrix = packing.unpanel(weights.data, weights.panel_width)
-    scaled = packing.panels(matrix * factors.reshape((groups, 1, -1) if maker.kind == "conv" else (1, -1)), 64)
-    maker.inputs[1] = Tensor("", "F32", weights.dims, "WEIGHTS", None, 0, (), weights.packing, 64, scaled)
+    width = weights.panel_width
+    if width == 0:  # of channels that are groups of their own
+        scaled = weights.data * vector.data
+    else:
+        groups = weights.data.shape[0] if maker.kind == "conv" else 1
+        factors = packing.pack_vectors(vector.data.reshape(groups, 1, -1))
+        matrix = packing.unpanel(weights.data, width)
+        scaled = packing.panels(matrix * factors.reshape((groups, 1, -1) if maker.kind == "conv" else (1, -1)), width)
+    maker.inputs[1] = Tensor("", "F32", weights.dims, "WEIGHTS", None, 0, (), weights.packing, width, scaled)
     uses.readers[id(maker.inputs[1])] = [maker]
     if bias is not None:
         maker.inputs[2] = _of(bias * vector.data)

@@ -51,7 +51,9 @@ def taps(x: np.ndarray, sizes: tuple[int, ...], window: list[Any]) -> tuple[np.n
 
 
 def conv(x: np.ndarray, w: np.ndarray, outputs: int, sizes: tuple[int, ...], window: list[Any]) -> np.ndarray:
-    """x [B, G*C, ...] with w [G, taps*C, Mp] -> [B, G*M, outputs...]."""
+    """x [B, G*C, ...] with w [G, taps*C, Mp], or [taps, G] where C and M are 1, -> [B, G*M, outputs...]."""
+    if w.ndim == 2:
+        w = w.T[:, :, None]
     groups, per_group = len(w), outputs // len(w)
     seen, inside, _ = taps(x, sizes, window)
     seen = np.where(inside, seen, 0)

@@ -43,7 +43,7 @@ static trn_status prepare(trn_op *op, trn_error *error) {
     if (p->panel) {
         TRN_OP_REQUIRE(op, error, y->dims[y->rank - 2] == p->k, "y", "found %lld rows, expected %lld",
                        (long long)y->dims[y->rank - 2], (long long)p->k);
-        TRN_OP_REQUIRE(op, error, p->gates <= 4 && p->panel == (p->gates == 1 ? 64 : 16 * p->gates), "y",
+        TRN_OP_REQUIRE(op, error, p->gates <= 4 && (p->gates == 1 || p->panel == 16 * p->gates), "y",
                        "panels of %lld columns do not fit %lld gates", (long long)p->panel, (long long)p->gates);
     } else {
         TRN_OP_REQUIRE(op, error, p->k == 1, "x", "found %lld rows, an unpacked result has 1", (long long)p->k);
