@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // elementwise: a small program of functions over broadcast inputs, a tile of elements at a time.
 //
-// Every input and every function of the program has a register: TILE float32 or TILE int64. float32 tensors with
+// Every input and every function of the program has a register: a tile of float32 or int64. float32 tensors with
 // contiguous elements are read, and the last function writes, in place of a register.
 #include <math.h>
 
 #include "strided.h"
 
-#define TILE          128
+#define TILE          256
 #define MAX_REGISTERS 64
 #define WORDS         6  // attributes an instruction: function, three sources, alpha, beta
 
@@ -19,6 +19,7 @@ typedef struct instruction {
 
 typedef struct elementwise_plan {
     trn_nest nest;  // operands: y, then the inputs
+    int64_t tile;   // elements of the last axis at once: up to TILE, so that all tiles are nearly the same
     uint32_t inputs, length;
     int64_t *strides;  // behind this struct, then the program: what needs the widest alignment comes first
     instruction *program;
@@ -90,7 +91,9 @@ static trn_status prepare(trn_op *op, trn_error *error) {
     }
     p->strides = (int64_t *)(void *)(p + 1);
     p->program = (instruction *)(void *)(p->strides + (size_t)(p->inputs + 1) * TRN_MAX_RANK);
-    trn_nest_merge(&p->nest, y->rank, y->dims, p->inputs + 1, rows, p->strides);
+    trn_nest_sort(&p->nest, y->rank, y->dims, p->inputs + 1, rows, p->strides);
+    int64_t width = p->nest.dims[p->nest.rank - 1], tiles = (width + TILE - 1) / TILE;
+    p->tile = tiles > 0 ? trn_round16((width + tiles - 1) / tiles) : 0;
     for (uint32_t i = 0; i < p->length; i++) {
         instruction *to = &p->program[i];
         to->row = trn_function_row_of(trn_integer(op->file, op->record, i * WORDS));
@@ -98,7 +101,7 @@ static trn_status prepare(trn_op *op, trn_error *error) {
         to->alpha = trn_float(op->file, op->record, i * WORDS + 4);
         to->beta = trn_float(op->file, op->record, i * WORDS + 5);
     }
-    op->workspace_size = (size_t)(p->inputs + p->length) * TILE * sizeof(int64_t);
+    op->workspace_size = (size_t)(p->inputs + p->length) * (size_t)p->tile * sizeof(int64_t);
     op->work = 4 * (double)p->nest.count * p->length;
     return TRN_OK;
 }
@@ -140,11 +143,18 @@ static uint16_t float_to_half(float f) {
         return to;                                      \
     } while (0)
 
+// The same element n times; a loop without strides is one that compilers vectorise.
+static const void *spread(float value, size_t n, float *to) {
+    for (size_t i = 0; i < n; i++) to[i] = value;
+    return to;
+}
+
 // n elements of a tensor into the register `to`, or where they lie already.
 static const void *load(uint8_t dtype, const void *data, int64_t offset, int64_t stride, size_t n, void *to) {
     switch (dtype) {
     case trn_dtype_F32:
         if (stride == 1) return (const float *)data + offset;
+        if (stride == 0) return spread(((const float *)data)[offset], n, to);
         LOAD(float, float, v);
     case trn_dtype_F64:
         LOAD(double, float, (float)v);
@@ -304,13 +314,13 @@ static void run_tile(const trn_op *op, const elementwise_plan *p, const int64_t 
     const trn_view *y = trn_output(op, trn_out_elementwise_y);
     const void *registers[MAX_REGISTERS];
     int64_t *memory = op->workspace;
-    for (uint32_t i = 0; i < p->inputs; i++, memory += TILE) {
+    for (uint32_t i = 0; i < p->inputs; i++, memory += p->tile) {
         const trn_view *x = trn_input(op, i);
         registers[i] = load(x->dtype, x->data, offsets[1 + i] + done * strides[1 + i], strides[1 + i], n, memory);
     }
     int64_t to = offsets[0] + done * strides[0];
     int direct = y->dtype == trn_dtype_F32 && strides[0] == 1;
-    for (uint32_t i = 0; i < p->length; i++, memory += TILE) {
+    for (uint32_t i = 0; i < p->length; i++, memory += p->tile) {
         const instruction *f = &p->program[i];
         void *target = i + 1 == p->length && direct ? (void *)((float *)y->data + to) : memory;
         const void *a = registers[f->source[0]], *b = registers[f->source[1]];
@@ -332,8 +342,8 @@ static trn_status run(const trn_op *op, trn_error *error) {
     int64_t index[TRN_MAX_RANK] = {0}, offsets[MAX_REGISTERS + 1] = {0}, width = p->nest.dims[p->nest.rank - 1];
     if (p->nest.count == 0) return TRN_OK;
     do {
-        for (int64_t done = 0; done < width; done += TILE)
-            run_tile(op, p, offsets, last, done, (size_t)(width - done < TILE ? width - done : TILE));
+        for (int64_t done = 0; done < width; done += p->tile)
+            run_tile(op, p, offsets, last, done, (size_t)(width - done < p->tile ? width - done : p->tile));
     } while (trn_nest_next(&p->nest, p->strides, 1, index, offsets));
     return TRN_OK;
 }

@@ -2,25 +2,47 @@
 // Loops over several tensors of one shape and any strides.
 #include "strided.h"
 
-void trn_nest_merge(trn_nest *nest, uint32_t rank, const int64_t *dims, uint32_t operands, const int64_t *const *rows,
-                    int64_t *strides) {
+#include <stdlib.h>
+
+// The axes from the outside in are those of `order`.
+static void merge_axes(trn_nest *nest, uint32_t rank, const int64_t *dims, uint32_t operands,
+                       const int64_t *const *rows, const uint32_t *order, int64_t *strides) {
     nest->operands = operands;
     nest->count = 1;
     nest->rank = 0;
-    for (uint32_t axis = 0; axis < rank; axis++) {
+    for (uint32_t i = 0; i < rank; i++) {
+        uint32_t axis = order[i];
         nest->count *= dims[axis];
         if (dims[axis] == 1) continue;
         int64_t *last = nest->rank > 0 ? strides + (size_t)(nest->rank - 1) * operands : NULL;
         int merges = last != NULL;
-        for (uint32_t i = 0; i < operands && merges; i++) merges = last[i] == rows[i][axis] * dims[axis];
+        for (uint32_t k = 0; k < operands && merges; k++) merges = last[k] == rows[k][axis] * dims[axis];
         if (merges) nest->dims[nest->rank - 1] *= dims[axis];
         else nest->dims[nest->rank++] = dims[axis];
         int64_t *here = strides + (size_t)(nest->rank - 1) * operands;
-        for (uint32_t i = 0; i < operands; i++) here[i] = rows[i][axis];
+        for (uint32_t k = 0; k < operands; k++) here[k] = rows[k][axis];
     }
     if (nest->rank > 0) return;
     nest->dims[nest->rank++] = 1;  // a scalar: one element, strides of no importance
     for (uint32_t i = 0; i < operands; i++) strides[i] = 1;
+}
+
+void trn_nest_merge(trn_nest *nest, uint32_t rank, const int64_t *dims, uint32_t operands, const int64_t *const *rows,
+                    int64_t *strides) {
+    uint32_t order[TRN_MAX_RANK];
+    for (uint32_t axis = 0; axis < rank; axis++) order[axis] = axis;
+    merge_axes(nest, rank, dims, operands, rows, order, strides);
+}
+
+void trn_nest_sort(trn_nest *nest, uint32_t rank, const int64_t *dims, uint32_t operands, const int64_t *const *rows,
+                   int64_t *strides) {
+    uint32_t order[TRN_MAX_RANK];
+    for (uint32_t axis = 0; axis < rank; axis++) {
+        uint32_t at = axis;
+        for (; at > 0 && llabs(rows[0][order[at - 1]]) < llabs(rows[0][axis]); at--) order[at] = order[at - 1];
+        order[at] = axis;
+    }
+    merge_axes(nest, rank, dims, operands, rows, order, strides);
 }
 
 int trn_nest_next(const trn_nest *nest, const int64_t *strides, uint32_t inner, int64_t *index, int64_t *offsets) {
@@ -39,7 +61,7 @@ int trn_nest_next(const trn_nest *nest, const int64_t *strides, uint32_t inner, 
 void trn_copy_prepare(trn_copy_plan *plan, const trn_view *destination, const trn_view *source) {
     const int64_t *rows[2] = {destination->strides, source->strides};
     plan->element_size = trn_dtype_size(destination->dtype);
-    trn_nest_merge(&plan->nest, destination->rank, destination->dims, 2, rows, plan->strides);
+    trn_nest_sort(&plan->nest, destination->rank, destination->dims, 2, rows, plan->strides);
 }
 
 #define COPY_ELEMENTS(type)                                                \

@@ -18,6 +18,11 @@ typedef struct trn_nest {
 void trn_nest_merge(trn_nest *nest, uint32_t rank, const int64_t *dims, uint32_t operands, const int64_t *const *rows,
                     int64_t *strides);
 
+// The same for loops whose order is of no importance: the axes in the order of the first operand's strides, so that its
+// elements that lie side by side come one after the other.
+void trn_nest_sort(trn_nest *nest, uint32_t rank, const int64_t *dims, uint32_t operands, const int64_t *const *rows,
+                   int64_t *strides);
+
 // The next point of the axes but the last `inner`: adds to each operand's offset. 0 when the loop has ended.
 int trn_nest_next(const trn_nest *nest, const int64_t *strides, uint32_t inner, int64_t *index, int64_t *offsets);
 
