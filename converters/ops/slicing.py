@@ -84,6 +84,8 @@ def _slice_axis(ctx: Context, x: Value, axis: int, start: Size, end: Size, step:
 
 def _clamp(ctx: Context, at: Size, length: Size, low: Size, high: Size) -> Size:
     """A bound as ONNX reads it: from the end when negative, then within low..high."""
+    if isinstance(at, int) and at == low == 0 and high == length:
+        return 0  # no run has a negative dimension
     if isinstance(at, int) and at >= HUGE:
         return high
     if isinstance(at, int) and at <= -HUGE:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from ..ir import Graph
 from .blocks import run_in_blocks
+from .channels_last import keep_channels_last
 from .copies import eliminate_copies
 from .dead_code import remove_dead_code
 from .fuse_dense import fuse_dense
@@ -27,6 +28,7 @@ PASSES: list[Callable[[Graph], list[str]]] = [
     eliminate_copies,
     remove_dead_code,
     lambda graph: run_in_blocks(graph, [remove_identities, fuse_dense, fuse_elementwise, eliminate_copies]),
+    keep_channels_last,
 ]
 
 

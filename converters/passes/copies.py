@@ -85,13 +85,13 @@ def _eliminate(copy: Node, uses: Uses) -> list[Node]:
     if place is None:
         copies = _slices(old, target.base, uses)
         place = _placed_together(old, copies)
-    if place is None or not _relocated(old, place, copies, uses):
+    if place is None or not relocate(old, place, copies, uses):
         return []
     return copies
 
 
-def _relocated(old: Tensor, place: Place, copies: list[Node], uses: Uses) -> bool:
-    """Let old and its views lie at `place`. False, and nothing changed, where a kernel cannot take that."""
+def relocate(old: Tensor, place: Place, copies: list[Node], uses: Uses) -> bool:
+    """Let old and its views lie at `place`, without `copies`. False, and nothing changed, where kernels refuse."""
     views = list(uses.views[id(old)].values())
     moved: list[tuple[Tensor, Size, tuple[Size, ...]]] = []
     for view in views:
@@ -126,7 +126,10 @@ def _layouts_hold(node: Node) -> bool:
     for user in node.nested():
         row = fmt.OPERATORS[user.kind]
         pairs = [*zip(row.inputs, user.inputs, strict=False), *zip(row.outputs, user.outputs, strict=False)]
-        if any(t is not None and operand.layout == "rows" and not t.has_rows() for operand, t in pairs):
+        if any(
+            t is not None and operand.layout != "any" and t.packing == "NONE" and not t.has_rows()
+            for operand, t in pairs
+        ):
             return False
     return True
 
@@ -262,15 +265,18 @@ def _moved_offset(offset: Size, dims: tuple[Size, ...], contiguous: tuple[Size, 
             count: Size = rest // unit
         else:
             count = _whole_part(rest, unit)
+        if count != 0 and not dm.at_most(count, dims[axis] - 1):
+            return None
         moved = moved + count * place.strides[axis]
         rest = rest - count * unit
     return moved if rest == 0 else None
 
 
 def _whole_part(size: Size, unit: Size) -> Size:
-    """The sum of those terms of size that are multiples of unit, divided by it."""
-    if isinstance(size, int):
-        return 0 if size else size
+    """size / unit where that is exact, else the sum of the terms of size that are multiples of unit, divided by it."""
+    whole = dm.exact_div(size, unit)
+    if whole is not None or isinstance(size, int):
+        return 0 if whole is None else whole
     total: Size = 0
     for monomial, c in size.terms:
         part = dm.exact_div(dm.Dim(((monomial, c),)) if monomial else c, unit)

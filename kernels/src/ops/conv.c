@@ -3,8 +3,8 @@
 //
 // The output positions along one axis (or the rows of the batch) are the rows of matrix products. Taps that lie side by
 // side in memory are one product, read where they are; else they are gathered into rows first. An output element is one
-// chain from the bias over ascending (tap, channel), which each product continues; padding is in no product. Where every
-// channel is a group of its own, f32_dwconv takes the place of the matrix product, for all groups at once.
+// chain from the bias over ascending (tap, channel), which each product continues; padding is in no product. Where
+// every channel is a group of its own, f32_dwconv takes the place of the matrix product, for all groups at once.
 #include "window.h"
 
 #define BLOCK_FLOATS (16 << 10)  // of x that the rows of a block span
@@ -21,9 +21,9 @@ typedef struct conv_plan {
     int64_t sizes[TRN_MAX_SPATIAL + 1];        // the positions to walk, the batch last; along row_axis: the phases
     int64_t phases, advance;                   // rows are so many outputs, and inputs, apart
     int64_t x_row, y_row;                      // strides between rows
-    int64_t kernel[TRN_MAX_SPATIAL];           // taps to walk: 1 along the last axis where a tap stands for all of those
-    int64_t width, element;                    // floats of such a tap, and the stride between them
-    int64_t block;                             // rows at once
+    int64_t kernel[TRN_MAX_SPATIAL];  // taps to walk: 1 along the last axis where a tap stands for all of those
+    int64_t width, element;           // floats of such a tap, and the stride between them
+    int64_t block;                    // rows at once
     int depthwise, gather, split, direct;
     uint32_t function;
     float alpha, beta;
@@ -179,18 +179,18 @@ typedef struct conv_walk {
     const trn_view *x;
     const float *from, *weights, *bias;
     int64_t position[TRN_MAX_SPATIAL + 1];
-    float *gathered;       // [block, k]
-    float *sums;           // of the first row at work
-    int64_t sums_row;      // from one to the next
-    int64_t first, last;   // the rows at work
-    int started;           // whether sums hold the bias and what was added to it
+    float *gathered;      // [block, k]
+    float *sums;          // of the first row at work
+    int64_t sums_row;     // from one to the next
+    int64_t first, last;  // the rows at work
+    int started;          // whether sums hold the bias and what was added to it
 } conv_walk;
 
 // Neighbouring taps of the same rows: one product.
 typedef struct conv_run {
     int64_t tap, count;
-    int64_t first, last;  // rows
-    const float *x;       // tap `tap` of row `first`
+    int64_t first, last;     // rows
+    const float *x;          // tap `tap` of row `first`
     ptrdiff_t x_row, apart;  // between rows, between taps
 } conv_run;
 
@@ -322,8 +322,8 @@ static void finish_rows(const trn_op *op, const conv_plan *p, const conv_walk *w
         int whole = walk->sums_row == p->outputs;
         for (int64_t i = 0; i < (whole ? 1 : rows); i++) {
             float *row = walk->sums + i * walk->sums_row;
-            op->ukernels->f32_vmap(p->function, (size_t)(whole ? rows * p->outputs : p->outputs), row, p->alpha, p->beta,
-                                   row);
+            op->ukernels->f32_vmap(p->function, (size_t)(whole ? rows * p->outputs : p->outputs), row, p->alpha,
+                                   p->beta, row);
         }
     }
     if (p->direct) return;
