@@ -15,11 +15,13 @@ from .fuse_elementwise import fuse_elementwise
 from .fuse_normalize import fuse_normalize
 from .identities import remove_identities
 from .last_step import read_last_states
+from .merge_equal import merge_equal
 
 #: In this order. Each returns what it did, in words, for the report.
 PASSES: list[Callable[[Graph], list[str]]] = [
     remove_dead_code,
     remove_identities,
+    merge_equal,
     fuse_normalize,
     remove_dead_code,
     read_last_states,

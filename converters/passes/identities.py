@@ -15,7 +15,7 @@ def remove_identities(graph: Graph) -> list[str]:
     kept = []
     for node in graph.nodes:
         for inner in node.nested():
-            inner.inputs = [_seen(t, instead) for t in inner.inputs]
+            inner.inputs = [seen_instead(t, instead) for t in inner.inputs]
         if not node.outputs:
             kept.append(node)
             continue
@@ -34,7 +34,8 @@ def remove_identities(graph: Graph) -> list[str]:
     return [f"{count} identities removed"] if count else []
 
 
-def _seen(t: Tensor | None, instead: dict[int, Tensor]) -> Tensor | None:
+def seen_instead(t: Tensor | None, instead: dict[int, Tensor]) -> Tensor | None:
+    """An operand, once the roots in `instead` (by their ids) are replaced by others of the same shape."""
     if t is None:
         return None
     base = instead.get(id(t.base))

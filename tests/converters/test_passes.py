@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import tinyrnn
-from build import kinds, lowered, model, node, random, reference, run
+from build import agree, kinds, lowered, model, node, random, reference, run
 from interpret import Run
 from tinyrnn.converters import convert_bytes, passes
 from tinyrnn.converters import dims as dm
@@ -17,6 +17,7 @@ from tinyrnn.converters.passes.fuse_elementwise import fuse_elementwise
 from tinyrnn.converters.passes.fuse_normalize import fuse_normalize
 from tinyrnn.converters.passes.identities import remove_identities
 from tinyrnn.converters.passes.last_step import read_last_states
+from tinyrnn.converters.passes.merge_equal import merge_equal
 
 H = 5
 W = {"W": random(1, 4 * H, 3, seed=1), "R": random(1, 4 * H, H, seed=2)}
@@ -75,6 +76,66 @@ def test_identities():
     x, a, y = tensor([3], "INPUT", "x"), tensor([3]), tensor([3], "OUTPUT", "y")
     graph = graph_of([elementwise("IDENTITY", [x], a), elementwise("TANH", [view(a, [3], 2, [-1])], y)], [x], [y])
     assert same_after(remove_identities, graph, x=random(3)) == ("elementwise elementwise", "elementwise")
+
+
+def test_what_is_computed_twice_is_computed_once():
+    x, z, y = tensor([3], "INPUT", "x"), tensor([3], "INPUT", "z"), tensor([3], "OUTPUT", "y")
+    a, b, c = tensor([3]), tensor([3]), tensor([3])
+    nodes = [
+        elementwise("SUB", [x, z], a),
+        elementwise("SUB", [x, z], b),
+        elementwise("NEG", [view(b, [3], 2, [-1])], c),
+        elementwise("MUL", [a, c], y),
+    ]
+    feeds = {"x": random(3), "z": random(3, seed=1)}
+    graph = graph_of(nodes, [x, z], [y])
+    assert same_after(merge_equal, graph, **feeds)[1] == "elementwise elementwise elementwise"
+    assert graph.nodes[1].inputs[0].base is graph.nodes[2].inputs[0]
+
+
+def test_what_only_looks_the_same_is_computed_each_time():
+    x, y, z = tensor([3], "INPUT", "x"), tensor([3], "OUTPUT", "y"), tensor([3], "OUTPUT", "z")
+    outputs = [elementwise("NEG", [x], y), elementwise("NEG", [x], z)]
+    graph = graph_of(outputs, [x], [y, z])
+    assert same_after(merge_equal, graph, x=random(3))[1] == "elementwise elementwise"
+    a, b = tensor([3]), tensor([3])
+    for first, second in (
+        (elementwise("AFFINE", [x], a, 1.0, 0.0), elementwise("AFFINE", [x], b, 1.0, -0.0)),
+        (elementwise("NEG", [x], a), elementwise("NEG", [view(x, [3], 2, [-1])], b)),
+    ):
+        graph = graph_of([first, second, elementwise("SUB", [a, b], y)], [x], [y])
+        assert same_after(merge_equal, graph, x=random(3))[1] == "elementwise elementwise elementwise"
+
+
+def test_convolutions_keep_their_channels_last():
+    """Through what is computed from them element by element, and the slices of that; the length may be any."""
+    nodes = [
+        node("Conv", "x w", "a", strides=[2]),
+        node("Slice", "a zero two one", "re"),
+        node("Slice", "a two four one", "im"),
+        node("Mul", "re re", "rr"),
+        node("Mul", "im im", "ii"),
+        node("Add", "rr ii", "p"),
+        node("Conv", "p v", "y", pads=[1, 1]),
+    ]
+    constants = {"w": random(4, 1, 3), "v": random(5, 2, 3)}
+    constants |= {name: np.array([n]) for name, n in (("zero", 0), ("one", 1), ("two", 2), ("four", 4))}
+    proto = model(nodes, {"x": ["n", 1, "l"]}, "y", constants)
+    graph = lowered(proto).graph
+    assert kinds(graph) == "conv elementwise conv"
+    assert [n.outputs[0].step[1] == 1 for n in graph.nodes] == [True, True, False]  # y is an output of the model
+    agree(proto, x=random(2, 1, 11))
+    x = random(2, 1, 11)
+    got = tinyrnn.load(convert_bytes(proto)[0]).run(x)
+    np.testing.assert_allclose(got, reference(proto, x=x)["y"], 1e-5, 1e-5)
+
+
+def test_what_is_folded_along_its_positions_keeps_them_together():
+    nodes = [node("Conv", "x w", "a"), node("InstanceNormalization", "a s b", "y")]
+    constants = {"w": random(4, 2, 3), "s": random(4), "b": random(4)}
+    proto = model(nodes, {"x": ["n", 2, "l"]}, "y", constants)
+    assert lowered(proto).graph.nodes[0].outputs[0].step[-1] == 1
+    agree(proto, x=random(2, 2, 9))
 
 
 def test_elementwise_chains_with_several_readers_and_repeated_operands():
