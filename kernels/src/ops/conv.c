@@ -5,6 +5,8 @@
 // side in memory are one product, read where they are; else they are gathered into rows first. An output element is one
 // chain from the bias over ascending (tap, channel), which each product continues; padding is in no product. Where
 // every channel is a group of its own, f32_dwconv takes the place of the matrix product, for all groups at once.
+// An input that has its channels apart is turned round first, unless most of its elements are never looked at.
+#include "strided.h"
 #include "window.h"
 
 #define BLOCK_FLOATS (16 << 10)  // of x that the rows of a block span
@@ -14,6 +16,8 @@
 
 typedef struct conv_plan {
     trn_window window;
+    trn_view x;                                // the input, or what it is turned to
+    trn_copy_plan turn;                        // where `turned`
     int64_t batch, groups, channels, outputs;  // channels and outputs of a group; depthwise: of all of them
     int64_t k, columns;                        // taps * channels; outputs rounded up to 16
     int64_t panel;                             // columns of a panel of the weights; depthwise: floats between taps
@@ -24,7 +28,7 @@ typedef struct conv_plan {
     int64_t kernel[TRN_MAX_SPATIAL];  // taps to walk: 1 along the last axis where a tap stands for all of those
     int64_t width, element;           // floats of such a tap, and the stride between them
     int64_t block;                    // rows at once
-    int depthwise, gather, split, direct;
+    int depthwise, turned, gather, split, direct;
     uint32_t function;
     float alpha, beta;
 } conv_plan;
@@ -128,6 +132,24 @@ static int last_axis_is_run(const conv_plan *p, int64_t stride) {
            end < a->input;
 }
 
+// Turns the input's channels to its last axis where they are apart and most are looked at. 0 when it is too large.
+static int choose_turn(conv_plan *p, const trn_view *x) {
+    double elements = (double)x->dims[1], looks = (double)p->window.positions * (double)p->k;
+    for (uint32_t i = 0; i < p->window.rank; i++) elements *= (double)x->dims[2 + i];
+    p->x = *x;
+    p->turned = x->strides[1] != 1 && (p->depthwise || p->channels > 1) && looks * (double)p->groups >= elements;
+    if (!p->turned) return 1;
+    int64_t count = x->dims[1];
+    p->x.strides[1] = 1;
+    for (uint32_t axis = x->rank; axis-- > 0;) {
+        if (axis == 1) continue;
+        p->x.strides[axis] = count;
+        if (!trn_mul(count, x->dims[axis], &count)) return 0;
+    }
+    trn_copy_prepare(&p->turn, &p->x, x);
+    return 1;
+}
+
 // How the taps are read.
 static void choose_taps(conv_plan *p, const trn_view *x, const trn_view *y) {
     const trn_axis *last = &p->window.axes[p->window.rank - 1];
@@ -153,8 +175,9 @@ static trn_status prepare(trn_op *op, trn_error *error) {
     const trn_view *x = trn_input(op, trn_in_conv_x), *y = trn_output(op, trn_out_conv_y);
     trn_status status = read_sizes(op, p, error);
     if (status != TRN_OK) return status;
-    choose_rows(p, x, y);
-    choose_taps(p, x, y);
+    TRN_OP_REQUIRE(op, error, choose_turn(p, x), "x", "it is too large");
+    choose_rows(p, &p->x, y);
+    choose_taps(p, &p->x, y);
     p->block = p->k > 0 ? BLOCK_FLOATS / p->k : LEAST_ROWS;
     if (p->block < LEAST_ROWS) p->block = LEAST_ROWS;
     p->function = (uint32_t)trn_integer(op->file, op->record, trn_at_conv_function);
@@ -165,6 +188,7 @@ static trn_status prepare(trn_op *op, trn_error *error) {
     trn_scratch scratch = {0};
     int64_t taps = 0, sums = 0;
     int fits = trn_mul(p->block, p->gather ? p->k : 0, &taps) && trn_mul(p->block, p->direct ? 0 : p->columns, &sums);
+    trn_scratch_take(&scratch, p->turned ? p->turn.nest.count : 0, sizeof(float));
     trn_scratch_take(&scratch, taps, sizeof(float));
     trn_scratch_take(&scratch, sums, sizeof(float));
     if (!fits || scratch.overflow) return TRN_OP_FAIL(op, error, TRN_OVERFLOW, "x", "the window is too large");
@@ -284,11 +308,8 @@ static void multiply(const trn_op *op, const conv_plan *p, conv_walk *walk, cons
 static const float *gather(const conv_plan *p, const conv_walk *walk, int64_t tap, int64_t first, int64_t last,
                            const float *from) {
     float *start = walk->gathered + (first - walk->first) * p->k + tap * p->width, *to = start;
-    for (int64_t row = first; row < last; row++, from += p->x_row, to += p->k) {
-        if (p->element == 1) memcpy(to, from, (size_t)p->width * sizeof(float));
-        else
-            for (int64_t c = 0; c < p->width; c++) to[c] = from[c * p->element];
-    }
+    for (int64_t row = first; row < last; row++, from += p->x_row, to += p->k)
+        for (int64_t c = 0; c < p->width; c++) to[c] = from[c * p->element];  // mostly a few: no call is worth it
     return start;
 }
 
@@ -354,22 +375,28 @@ static void run_rows(const trn_op *op, const conv_plan *p, conv_walk *walk, floa
 static trn_status run(const trn_op *op, trn_error *error) {
     (void)error;
     const conv_plan *p = op->plan;
-    const trn_view *x = trn_input(op, trn_in_conv_x), *y = trn_output(op, trn_out_conv_y);
+    const trn_view *x = &p->x, *y = trn_output(op, trn_out_conv_y);
     const trn_view *bias = trn_input(op, trn_in_conv_bias);
+    const float *data = trn_input(op, trn_in_conv_x)->data;
     const float *weights = trn_input(op, trn_in_conv_weights)->data;
     trn_scratch scratch = {.base = op->workspace};
     conv_walk walk = {.x = x};
     uint32_t batch = p->window.rank;
+    float *turned = trn_scratch_take(&scratch, p->turned ? p->turn.nest.count : 0, sizeof(float));
     walk.gathered = trn_scratch_take(&scratch, p->gather ? p->block * p->k : 0, sizeof(float));
     walk.sums = trn_scratch_take(&scratch, p->direct ? 0 : p->block * p->columns, sizeof(float));
     if (p->outputs == 0 || p->batch == 0 || p->window.positions == 0) return TRN_OK;
+    if (p->turned) {
+        trn_copy_run(&p->turn, turned, data);
+        data = turned;
+    }
     for (int64_t g = 0; g < p->groups; g++) {
         walk.weights = weights + g * p->k * p->columns;
         walk.bias = bias ? (const float *)bias->data + g * p->outputs : NULL;
         memset(walk.position, 0, sizeof walk.position);
         do {
             float *to = (float *)y->data + walk.position[batch] * y->strides[0] + g * p->outputs * y->strides[1];
-            walk.from = (const float *)x->data + walk.position[batch] * x->strides[0] + g * p->channels * x->strides[1];
+            walk.from = data + walk.position[batch] * x->strides[0] + g * p->channels * x->strides[1];
             for (uint32_t i = 0; i < batch; i++) to += walk.position[i] * y->strides[2 + i];
             run_rows(op, p, &walk, to);
         } while (trn_window_next(batch + 1, p->sizes, walk.position));
