@@ -176,11 +176,11 @@ def test_the_root_converters_are_not_importable_twice():
 
 def test_the_operators_with_products_are_those_that_inspect_names():
     """Their bytes depend on the class of rounding; all others promise the same bytes everywhere."""
-    slots = re.compile(r"->f32_(?:gemm|\w+_cell|\w+_steps|gru_reset|gru_update)\b")
+    slots = re.compile(r"->f32_(?:gemm|dwconv|\w+_cell|\w+_steps|gru_reset|gru_update)\b")
     users = {path.stem for path in c_files("src/ops/*.c") if slots.search(path.read_text(encoding="utf-8"))}
     assert users <= {*WITH_PRODUCTS, "recurrent_cell", "recurrent_rows"}
     assert set(WITH_PRODUCTS) <= {name.split("_")[0] for name in users}
     # And nothing but those slots has the one word of the vocabulary whose rounding differs.
     word = re.compile(r"^(?!#define SQUASH).*\b(?:vf_fma\(|f32_fused_)", re.M)
     bodies = {path.name for path in c_files("src/arch/*_tmpl.h") if word.search(path.read_text(encoding="utf-8"))}
-    assert bodies == {"gemm_tmpl.h", "cells_tmpl.h"}
+    assert bodies == {"gemm_tmpl.h", "dwconv_tmpl.h", "cells_tmpl.h"}
