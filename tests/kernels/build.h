@@ -153,11 +153,11 @@ static inline uint32_t operator_of(builder *b, uint32_t kind, const uint32_t *in
 }
 
 static inline uint32_t input(builder *b, uint32_t t, int32_t time_axis, int32_t batch_axis) {
-    return ADD(b, inputs, t, TRN_NONE, time_axis, batch_axis);
+    return ADD(b, inputs, t, TRN_NONE, time_axis, batch_axis, 0);
 }
 
 static inline uint32_t output(builder *b, uint32_t t, int32_t time_axis, int32_t batch_axis) {
-    return ADD(b, outputs, t, TRN_NONE, time_axis, batch_axis);
+    return ADD(b, outputs, t, TRN_NONE, time_axis, batch_axis, 0);
 }
 
 // A state without ports; source TRN_NONE: nothing renews it.

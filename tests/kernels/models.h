@@ -30,8 +30,8 @@ static inline void running_sums(builder *b, int kind) {
                 DIMS(trn_cell_RNN, 2, 0, 0, 0, bits(1e300), trn_fn_IDENTITY, 0, 0));
     input(b, x, first, !first), output(b, y, first, !first);
     uint32_t of_state = kind & EXPLICIT ? 0 : TRN_NONE;
-    if (kind & EXPLICIT) ADD(b, inputs, s, 0, -1, 1);
-    ADD(b, outputs, last, of_state, -1, 1);
+    if (kind & EXPLICIT) ADD(b, inputs, s, 0, -1, 1, 0);
+    ADD(b, outputs, last, of_state, -1, 1, 0);
     ADD(b, ties, s, last);
     ADD(b, states, s, TRN_NONE, 1, 0, 1, kind & EXPLICIT ? 1 : TRN_NONE);
     finish(b);

@@ -282,7 +282,7 @@ static void output_of_a_state_with_a_time_axis(const char *name) {
              s = tensor(&b, "s", trn_dtype_F32, trn_storage_STATE, DIMS(1));
     add_copy(&b, x, y);
     input(&b, x, 0, -1);
-    ADD(&b, outputs, y, 0, 0, -1);
+    ADD(&b, outputs, y, 0, 0, -1, 0);
     state(&b, s, TRN_NONE, -1, TRN_NONE);
     expect(use(&b, NULL, 20, NULL) == TRN_MALFORMED, name, "status");
 }
