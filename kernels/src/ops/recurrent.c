@@ -221,12 +221,12 @@ static trn_status take_lens(const trn_op *op, const recurrent_plan *p, const trn
 
 static const float *matrix(const trn_op *op, uint32_t input, int64_t d, int64_t rows, int64_t columns) {
     const trn_view *v = trn_input(op, input);
-    return v ? (const float *)v->data + d * rows * columns : NULL;
+    return v && v->data ? (const float *)v->data + d * rows * columns : NULL;  // a bound one has no address yet
 }
 
 static const float *row_of(const trn_op *op, uint32_t input, int64_t d) {
     const trn_view *v = trn_input(op, input);
-    return v ? (const float *)v->data + d * v->strides[0] : NULL;
+    return v && v->data ? (const float *)v->data + d * v->strides[0] : NULL;
 }
 
 static trn_steps steps_of(const recurrent_plan *p, const recurrent_direction *d) {
