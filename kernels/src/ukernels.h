@@ -9,6 +9,7 @@
 // Steps of one row of a recurrent layer, for the slots f32_*_steps. Columns are those of the packed matrices.
 typedef struct trn_steps {
     size_t count, n;  // steps, hidden units
+    size_t turn;      // odd: the first step walks the weights backward, the next one forward, and so on; the same bytes
     size_t k;         // elements of x; 0: init has its products already
     const float *x;   // [count, k], rows x_stride apart
     ptrdiff_t x_stride;
@@ -16,7 +17,7 @@ typedef struct trn_steps {
     const float *init;   // [count, columns], rows init_stride apart: the bias, or the products of x on top of it
     ptrdiff_t init_stride;
     const float *hidden_w, *hidden_r;  // of the GRU that resets before its product, whose hidden gate stands apart
-    const float *hidden_init;          // likewise; of the GRU that resets after: the hidden gate's recurrent bias, one row
+    const float *hidden_init;  // likewise; of the GRU that resets after: the hidden gate's recurrent bias, one row
     ptrdiff_t hidden_init_stride;
     float *h, *c;  // [n], advanced in place; c: LSTM
     float *y;      // [count, n], rows y_stride apart; NULL: not wanted
@@ -29,7 +30,7 @@ enum { TRN_STEPS_SCRATCH = 6 };
 typedef struct trn_ukernels {
     const char *isa;  // its row in isa.def
     int fused;        // its class of rounding in isa.def: 1 when a multiply-add rounds once
-#define TRN_UKERNEL(slot, parameters) void (*slot) parameters;
+#define TRN_UKERNEL(slot, parameters) void(*slot) parameters;
 #include "ukernels.def"
 } trn_ukernels;
 

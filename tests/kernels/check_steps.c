@@ -55,8 +55,8 @@ static result by_slot(const trn_ukernels *table, const cell *cell, const problem
     ptrdiff_t sign = p->backward ? -1 : 1;
     check_buffer gates = check_new(p->count * columns, 0), hidden = check_new(p->count * p->padded, 0);
     check_buffer scratch = check_new(TRN_STEPS_SCRATCH * p->padded, 1);
-    trn_steps s = {.count = p->count, .n = p->n, .k = p->k, .x = p->x.data + last * p->k, .x_stride = sign * (ptrdiff_t)p->k,
-                   .w = p->w.data, .r = p->r.data, .init = p->bias.data, .hidden_w = p->hidden_w.data,
+    trn_steps s = {.count = p->count, .n = p->n, .turn = check_random() % 2, .k = p->k, .x = p->x.data + last * p->k,
+                   .x_stride = sign * (ptrdiff_t)p->k, .w = p->w.data, .r = p->r.data, .init = p->bias.data, .hidden_w = p->hidden_w.data,
                    .hidden_r = p->hidden_r.data, .hidden_init = p->hidden_bias.data, .h = r.h.data, .c = r.c.data,
                    .y = r.y.data + last * p->n, .y_stride = sign * (ptrdiff_t)p->n, .scratch = scratch.data};
     if (cell->gates != 4) s.c = NULL;

@@ -37,13 +37,21 @@ TRN_INLINE void steps_put(const trn_steps *s, size_t at, const float *h) {
     if (i < s->n) vf_store_n(y + i, vf_load(h + i), s->n - i);
 }
 
-// What the panels of a step read beside the weights.
+// What the panels of a step read beside the weights, and whether they are walked from the last one to the first. Steps
+// take turns: what lies in the nearest cache at the end of one is what the next begins with.
 typedef struct steps_operands {
     const float *x, *h, *init;
+    size_t backward;
 } steps_operands;
 
 TRN_INLINE steps_operands steps_at(const trn_steps *s, size_t at, const float *h) {
-    return (steps_operands){s->x + (ptrdiff_t)at * s->x_stride, h, s->init + (ptrdiff_t)at * s->init_stride};
+    return (steps_operands){s->x + (ptrdiff_t)at * s->x_stride, h, s->init + (ptrdiff_t)at * s->init_stride,
+                            (s->turn + at) & 1};
+}
+
+// The part of a walk over `length` in parts of `size` that comes at turn i of its ceil(length / size).
+TRN_INLINE size_t steps_part(const steps_operands *o, size_t i, size_t length, size_t size) {
+    return (o->backward ? (length - 1) / size - i : i) * size;
 }
 
 // sums[columns from `column` on] = init + x W + h R, over `panels` panels of `width` columns, of which those of
@@ -79,20 +87,17 @@ static steps_function *const steps_whole[5] = {NULL, steps_2, steps_4, steps_6, 
 STEPS_TILE(steps_4_two, 2, 4)
 #endif
 
-// All columns of a step. Registers that hold a whole panel (nearly: memory read in its order is worth two sums that wait
-// on the stack) take it at once, and two that are narrow; else 16 columns.
+// All columns of a step. Registers that hold a whole panel (nearly: memory read in its order is worth two sums that
+// wait on the stack) take it at once, and two that are narrow; else 16 columns.
 TRN_INLINE void steps_multiply(const trn_steps *s, const steps_operands *o, size_t columns, size_t panel, float *sums) {
-    for (size_t column = 0, width; column < columns; column += width) {
-        const size_t left = columns - column;
-        width = left < panel ? left : panel;
+    const size_t part = VF_TILE_SUMS >= 12 && panel == 32 ? 64 : panel;
+    for (size_t i = 0; i < (columns + part - 1) / part; i++) {
+        const size_t column = steps_part(o, i, columns, part), left = columns - column;
+        const size_t width = left < panel ? left : panel;
 #if VF_TILE_SUMS >= 12
-        if (width == 32 && left >= 64) {
-            steps_4_two(s, o, column, width, 0, sums);
-            column += width;
-            continue;
-        }
-#endif
-#if VF_TILE_SUMS >= 6
+        if (part > panel && left >= part) steps_4_two(s, o, column, width, 0, sums);
+        else steps_whole[width / 16](s, o, column, width, 0, sums);
+#elif VF_TILE_SUMS >= 6
         steps_whole[width / 16](s, o, column, width, 0, sums);
 #else
         for (size_t within = 0; within < width; within += 16) steps_2(s, o, column, width, within, sums);
@@ -150,7 +155,7 @@ static TRN_NOINLINE void steps_gru_one(const trn_steps *s, const steps_operands 
 static void steps_gru_one(const trn_steps *s, const steps_operands *o, size_t unit, float *x_part) {
     enum { WIDTH = 3 * CELL_BLOCK, HIDDEN = 2 * CELL_BLOCK, BYTES = CELL_BLOCK * sizeof(float) };
     const size_t column = 3 * unit;
-    const steps_operands again = {o->x, o->h, s->scratch};
+    const steps_operands again = {o->x, o->h, s->scratch, 0};
     trn_steps by_x = *s, by_h = *s;
     by_x.n = 0, by_h.k = 0;
     for (size_t within = 0; within < HIDDEN; within += CELL_BLOCK) steps_2(s, o, column, WIDTH, within, s->scratch);
@@ -167,16 +172,20 @@ static TRN_NOINLINE void steps_gru_two(const trn_steps *s, const steps_operands 
 #endif
 
 static void TRN_KERNEL(f32_gru_steps)(const trn_steps *s) {
+    enum { PART = VF_TILE_SUMS >= 12 ? 2 * CELL_BLOCK : CELL_BLOCK };
     const steps_state state = steps_begin(s);
     const size_t padded = steps_padded(s);
     float *x_part = s->scratch + 3 * padded;
     for (size_t at = 0; at < s->count; at++) {
         const steps_operands o = steps_at(s, at, state.h);
-        size_t unit = 0;
+        for (size_t i = 0; i < (padded + PART - 1) / PART; i++) {
+            const size_t unit = steps_part(&o, i, padded, PART);
 #if VF_TILE_SUMS >= 12
-        for (; unit + CELL_BLOCK < padded; unit += 2 * CELL_BLOCK) steps_gru_two(s, &o, unit, x_part);
+            (padded - unit >= PART ? steps_gru_two : steps_gru_one)(s, &o, unit, x_part);
+#else
+            steps_gru_one(s, &o, unit, x_part);
 #endif
-        for (; unit < padded; unit += CELL_BLOCK) steps_gru_one(s, &o, unit, x_part);
+        }
         cell_gru(state.units, x_part, CELL_BLOCK, s->scratch, state.h, state.h);
         steps_put(s, at, state.h);
     }

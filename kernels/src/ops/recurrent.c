@@ -309,12 +309,13 @@ static void end_state(const recurrent_plan *p, int i, int64_t d, const float *st
     for (int64_t u = 0; u < p->hidden; u++) to[u * last->strides[2]] = state[u];
 }
 
-static void run_steps(const trn_op *op, const recurrent_plan *p, const trn_steps *steps) {
+static void run_steps(const trn_op *op, const recurrent_plan *p, trn_steps *steps) {
     const trn_ukernels *k = op->ukernels;
     if (p->cell == trn_cell_LSTM) k->f32_lstm_steps(steps);
     else if (p->cell == trn_cell_RNN) k->f32_rnn_steps(steps);
     else if (p->hidden_gate) k->f32_gru_before_steps(steps);
     else k->f32_gru_steps(steps);
+    steps->turn += steps->count;
 }
 
 // The products of x, where their weights are so many that reading them once a block of steps pays, then the steps.
