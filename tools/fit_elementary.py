@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Derives the coefficients of the elementary functions: prints kernels/src/arch/coefficients.h.
 
-Each function is a polynomial times and plus exact things; its coefficients minimise the largest weighted error (the
-Remez exchange, on a fixed grid, in 40 digits, so that every machine prints the same). They are then rounded one by
-one, the most influential first, and the ones not yet rounded are fitted again, so that they make up for the rounding.
+Each function is a polynomial, or a quotient of two, times and plus exact things; its coefficients minimise the largest
+weighted error (the Remez exchange, on a fixed grid, in 40 digits, so that every machine prints the same). They are then
+rounded one by one, the most influential first, and the ones not yet rounded are fitted again, so that they make up for
+the rounding.
 
     python tools/fit_elementary.py > kernels/src/arch/coefficients.h
     python tools/fit_elementary.py --check kernels/src/arch/coefficients.h
@@ -14,7 +15,7 @@ import argparse
 import struct
 import sys
 
-from mpmath import cos, erf, erfc, expm1, fabs, inf, log, lu_solve, matrix, mp, mpf, pi, sin, sqrt
+from mpmath import cos, cosh, erf, erfc, expm1, fabs, inf, log, lu_solve, matrix, mp, mpf, pi, sin, sqrt, tanh
 
 mp.dps = 40
 GRID = 400
@@ -40,23 +41,23 @@ def extrema(errors, count):
     return picked
 
 
-def minimax(points, values, weights, powers):
-    """Coefficients c of sum c[p] * x**p, p in powers, with the least max |weight * (sum - value)|, and that error."""
-    n = len(powers)
+def minimax(values, weights, columns):
+    """Factors c of sum c[i] * columns[i] with the least max |weight * (sum - value)|, and that error. All sampled."""
+    n = len(columns)
     if n == 0:
-        return {}, max(fabs(w * v) for v, w in zip(values, weights))
-    reference = [(2 * i + 1) * len(points) // (2 * (n + 1)) for i in range(n + 1)]
+        return [], max(fabs(w * v) for v, w in zip(values, weights))
+    reference = [(2 * i + 1) * len(values) // (2 * (n + 1)) for i in range(n + 1)]
     best, worst = None, inf
     for _ in range(40):
         a, b = matrix(n + 1, n + 1), matrix(n + 1, 1)
         for row, i in enumerate(reference):
-            for column, p in enumerate(powers):
-                a[row, column] = points[i] ** p
+            for column, samples in enumerate(columns):
+                a[row, column] = samples[i]
             a[row, n] = (-1) ** row / weights[i]
             b[row] = values[i]
-        solution = lu_solve(a, b)
-        c = {p: solution[column] for column, p in enumerate(powers)}
-        errors = [w * (sum(c[p] * x**p for p in powers) - v) for x, v, w in zip(points, values, weights)]
+        c = list(lu_solve(a, b))[:n]
+        sums = [sum(f * sample for f, sample in zip(c, row)) for row in zip(*columns)]
+        errors = [w * (total - v) for total, v, w in zip(sums, values, weights)]
         largest = max(fabs(e) for e in errors)
         if largest < worst:
             best, worst = c, largest
@@ -80,12 +81,36 @@ def fit(low, high, target, weight, powers, single=True):
     while left:
         # Divided by x**p, which is 0 inside some intervals: the exchange wants functions without a common zero.
         p = left[0]
-        c, _ = minimax(points, [v / x**p for x, v in zip(points, remaining)],
-                       [w * fabs(x) ** p for x, w in zip(points, weights)], [q - p for q in left])
+        c, _ = minimax([v / x**p for x, v in zip(points, remaining)],
+                       [w * fabs(x) ** p for x, w in zip(points, weights)],
+                       [[x ** (q - p) for x in points] for q in left])
         left.pop(0)
         rounded[p] = to_float32(c[0]) if single else mpf(float(c[0]))
         remaining = [v - rounded[p] * x**p for x, v in zip(points, remaining)]
     return rounded, max(fabs(w * v) for v, w in zip(remaining, weights))
+
+
+def fit_quotient(high, target, weight, degrees):
+    """Rounded coefficients of P and Q by (polynomial, power), and the largest weighted error with them.
+
+    P(u) / Q(u) is near target(u) for u = x**2, |x| <= high; all three are 1 at 0. P - target Q is linear in the
+    coefficients; its weight has the Q of the fit before, which settles after a few fits.
+    """
+    points = [x**2 for x in grid(0, high)]
+    values, weights = [target(u) for u in points], [weight(u) for u in points]
+    columns = {("P", p): [u**p for u in points] for p in range(1, degrees[0] + 1)}
+    columns |= {("Q", p): [-v * u**p for u, v in zip(points, values)] for p in range(1, degrees[1] + 1)}
+    remaining, below = [v - 1 for v in values], [mpf(1) for _ in points]
+    rounded, left = {}, sorted(columns)
+    while left:
+        for _ in range(4):
+            c, _ = minimax(remaining, [w / q for w, q in zip(weights, below)], [columns[name] for name in left])
+            every = {**rounded, **dict(zip(left, c))}
+            below = [1 + sum(f * u**p for (which, p), f in every.items() if which == "Q") for u in points]
+        name = left.pop(0)
+        rounded[name] = to_float32(c[0])
+        remaining = [v - rounded[name] * sample for v, sample in zip(remaining, columns[name])]
+    return rounded, max(fabs(w * v / q) for w, v, q in zip(weights, remaining, below))
 
 
 HALF_LN2 = mpf("0.3475")  # ln 2 / 2 = 0.34657 and what rounding in the reduction can add
@@ -94,13 +119,25 @@ QUARTER_PI = mpf("0.7865")  # pi / 4 = 0.78540, likewise
 SQRT2_S = mpf("0.1716")  # (sqrt(2) - 1) / (sqrt(2) + 1)
 ERF_SPLIT = mpf("0.925")
 ERF_END = mpf("4.0")
-
+# The end moves what rounding makes of the quotient by a tenth of an ulp, at random: of 8.6 to 9.3, this one stays under
+# 4 ulp and is exactly 1 at the end.
+TANH_END = mpf("9.25")
 
 
 def log_ratio(w):
     """log((1 + s) / (1 - s)) / s, s = sqrt(w)."""
     s = sqrt(w)
     return log((1 + s) / (1 - s)) / s
+
+
+def half_tanh(u):
+    """tanh(x / 2) / (x / 2), u = x**2."""
+    return tanh(sqrt(u) / 2) / (sqrt(u) / 2)
+
+
+def half_tanh_weight(u):
+    """What tanh x = 2 t / (1 + t**2) makes of an error of half_tanh, relative."""
+    return 1 / (half_tanh(u) * cosh(sqrt(u)))
 
 
 # name; what it is; low, high; target, weight; powers; float32
@@ -161,6 +198,11 @@ def header():
         lines.append(f"// {what}: 2**{float(log(error, 2)):.1f}")
         lines += [f"#define TRN_{name}_{p} {hexadecimal(c[p])}{'f' if single else ''}" for p in powers]
         lines.append("")
+    c, error = fit_quotient(TANH_END, half_tanh, half_tanh_weight, (2, 3))
+    what = "tanh(x / 2) = x / 2 P(x**2) / Q(x**2) for |x| <= 9.25, P and Q 1 at 0; relative error of tanh x"
+    lines.append(f"// {what}: 2**{float(log(error, 2)):.1f}")
+    lines += [f"#define TRN_TANH_{which}{p} {hexadecimal(c[which, p])}f" for which, p in sorted(c)]
+    lines.append("")
     what = "ln 2; the first part has 15 bits, so that an exponent times it is exact"
     lines += [*split("LN2", what, log(2), [15, 24]), ""]
     what = "pi / 2; the first three parts have 11 bits, so that an integer below 2**13 times them is exact"
