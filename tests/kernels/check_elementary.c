@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The elementary functions beside the double precision ones of the C library: largest error over the whole range (every
-// 2003rd float, or all of them with --exhaustive), special values, and multiplications that stay apart from additions.
+// The elementary functions, and the cells' own tanh and sigmoid, beside the double precision ones of the C library:
+// largest error over the whole range (every 2003rd float, or all of them with --exhaustive), special values, and
+// multiplications that stay apart from additions.
 #include "check.h"
 #include "format.h"
 
@@ -10,22 +11,45 @@ static double sigmoid(double x) { return 1.0 / (1.0 + exp(-x)); }
 static double softplus(double x) { return x > 0.0 ? x + log1p(exp(-x)) : log1p(exp(x)); }
 static double elu(double x) { return x < 0.0 ? expm1(x) : x; }
 
-// The largest errors that docs/arithmetic.md states: units in the last place, or an absolute error where ulps is 0.
+// Not functions of f32_vmap: what the cells make of their gates.
+enum { CELL_TANH = 1000, CELL_SIGMOID };
+
+// y[i] = function(x[i]), n <= CHUNK.
+static void map(const trn_ukernels *table, uint32_t function, size_t n, const float *x, float *y) {
+    static float gates[2 * CHUNK], zeros[CHUNK], unused[CHUNK];
+    if (function == CELL_TANH) {
+        memcpy(gates, x, n * sizeof *x);
+        table->f32_rnn_cell(n, gates, y);
+    } else if (function == CELL_SIGMOID) {
+        // The update gate of a GRU: in each block the first 16 of 32.
+        for (size_t i = 0; i < n; i++) gates[i / 16 * 32 + i % 16] = x[i];
+        table->f32_gru_reset(n, gates, zeros, unused);
+        for (size_t i = 0; i < n; i++) y[i] = gates[i / 16 * 32 + i % 16];
+    } else {
+        table->f32_vmap(function, n, x, 1.0f, 0.0f, y);
+    }
+}
+
+// The largest errors that docs/arithmetic.md states: units in the last place, or an absolute error where ulps is 0. No
+// result is below `least` or above 1 where least is not 1.
 static const struct {
     const char *name;
     uint32_t function;
     double (*exact)(double);
     double ulps, absolute;
+    float least;
 } functions[] = {
-    {"exp", trn_fn_EXP, exp, 1.2, 0},
-    {"log", trn_fn_LOG, log, 1.2, 0},
-    {"sin", trn_fn_SIN, sin, 2.5, 0},
-    {"cos", trn_fn_COS, cos, 2.5, 0},
-    {"erf", trn_fn_ERF, erf, 2, 0},
-    {"tanh", trn_fn_TANH, tanh, 4, 0},
-    {"sigmoid", trn_fn_SIGMOID, sigmoid, 0, 1.2e-7},
-    {"elu", trn_fn_ELU, elu, 2, 0},
-    {"softplus", trn_fn_SOFTPLUS, softplus, 4, 0},
+    {"exp", trn_fn_EXP, exp, 1.2, 0, 1},
+    {"log", trn_fn_LOG, log, 1.2, 0, 1},
+    {"sin", trn_fn_SIN, sin, 2.5, 0, 1},
+    {"cos", trn_fn_COS, cos, 2.5, 0, 1},
+    {"erf", trn_fn_ERF, erf, 2, 0, -1},
+    {"tanh", trn_fn_TANH, tanh, 4, 0, -1},
+    {"sigmoid", trn_fn_SIGMOID, sigmoid, 0, 1.2e-7, 0},
+    {"cell tanh", CELL_TANH, tanh, 4, 0, -1},
+    {"cell sigmoid", CELL_SIGMOID, sigmoid, 0, 1.2e-7, 0},
+    {"elu", trn_fn_ELU, elu, 2, 0, 1},
+    {"softplus", trn_fn_SOFTPLUS, softplus, 4, 0, 1},
 };
 
 // |got - exact| in units of the last place of a float near `exact`. NaN, infinities and overflow must agree: 0 or infinity.
@@ -61,28 +85,30 @@ static void sweep(const trn_ukernels *reference, const trn_ukernels *table, size
     const uint64_t stride = check.exhaustive ? 1 : 2003;
     uint64_t bits = check_random() % stride, compared = 0;
     double worst = 0.0;
-    float worst_x = 0.0f, differs = 0.0f;
-    int same = 1;
+    float worst_x = 0.0f, differs = 0.0f, outside = 0.0f;
+    int same = 1, within = 1;
     for (size_t n; (n = next_floats(&bits, stride, x)) > 0; compared += n) {
-        table->f32_vmap(functions[f].function, n, x, 1.0f, 0.0f, y);
-        reference->f32_vmap(functions[f].function, n, x, 1.0f, 0.0f, expected);
+        map(table, functions[f].function, n, x, y);
+        map(reference, functions[f].function, n, x, expected);
         for (size_t i = 0; i < n; i++) {
             double error = error_of(f, x[i], y[i]);
             if (error > worst) worst = error, worst_x = x[i];
             if (!check_same(expected[i], y[i])) same = 0, differs = x[i];
+            if (functions[f].least < 1.0f && (y[i] < functions[f].least || y[i] > 1.0f)) within = 0, outside = x[i];
         }
     }
     const char *unit = functions[f].ulps != 0 ? "ulp" : "absolute";
-    printf("%-7s %-9s %.3g %s at %a (%llu values)\n", check.current, functions[f].name, worst, unit, (double)worst_x,
+    printf("%-8s %-12s %.3g %s at %a (%llu values)\n", check.current, functions[f].name, worst, unit, (double)worst_x,
            (unsigned long long)compared);
     check_that(worst <= (functions[f].ulps != 0 ? functions[f].ulps : functions[f].absolute), "%s(%a) is off by %g %s",
                functions[f].name, (double)worst_x, worst, unit);
-    check_that(same, "%s(%a) differs from the scalar one", functions[f].name, (double)differs);
+    check_that(same, "%s(%a) differs from that of %s", functions[f].name, (double)differs, reference->isa);
+    check_that(within, "%s(%a) is outside the function's range", functions[f].name, (double)outside);
 }
 
 static float apply(const trn_ukernels *table, uint32_t function, float x) {
     float y;
-    table->f32_vmap(function, 1, &x, 1.0f, 0.0f, &y);
+    map(table, function, 1, &x, &y);
     return y;
 }
 
@@ -98,6 +124,9 @@ static void specials(const trn_ukernels *table) {
         {trn_fn_TANH, -INFINITY, -1}, {trn_fn_TANH, 9.1f, 1}, {trn_fn_SIGMOID, 0, 0.5f}, {trn_fn_SIGMOID, -0.0f, 0.5f},
         {trn_fn_SIGMOID, INFINITY, 1}, {trn_fn_SIGMOID, -INFINITY, 0}, {trn_fn_ELU, -INFINITY, -1}, {trn_fn_ELU, 0, 0},
         {trn_fn_SOFTPLUS, INFINITY, INFINITY}, {trn_fn_SOFTPLUS, -INFINITY, 0}, {trn_fn_RELU, -INFINITY, 0},
+        {CELL_TANH, 0, 0}, {CELL_TANH, -0.0f, -0.0f}, {CELL_TANH, INFINITY, 1}, {CELL_TANH, -INFINITY, -1},
+        {CELL_TANH, FLT_MAX, 1}, {CELL_TANH, 1e-20f, 1e-20f}, {CELL_TANH, -3e-5f, -3e-5f}, {CELL_SIGMOID, 0, 0.5f},
+        {CELL_SIGMOID, -0.0f, 0.5f}, {CELL_SIGMOID, INFINITY, 1}, {CELL_SIGMOID, -INFINITY, 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         float y = apply(table, rows[i].function, rows[i].x);
@@ -120,6 +149,8 @@ static void nans(const trn_ukernels *table) {
 #define TRN_FUNCTION(name, value, inputs, from, to, doc) \
     if ((inputs) == 1 && (value) < 64) keeps_nan(table, value, #name);
 #include "tinyrnn/ops.def"
+    keeps_nan(table, CELL_TANH, "cell tanh");
+    keeps_nan(table, CELL_SIGMOID, "cell sigmoid");
 }
 
 static float power(const trn_ukernels *table, float a, float b) {
@@ -150,7 +181,7 @@ static void powers(const trn_ukernels *table) {
         if (u > worst) worst = u;
         if (u > 0.51) check_that(0, "pow(%a, %a) is off by %g ulp", (double)a, (double)b, u);
     }
-    printf("%-7s %-9s %.3f ulp\n", check.current, "pow", worst);
+    printf("%-8s %-12s %.3f ulp\n", check.current, "pow", worst);
     check_that(worst <= 0.51, "pow is off by %g ulp", worst);
 }
 
@@ -166,7 +197,10 @@ static void family(const trn_ukernels *reference, const trn_ukernels *table) {
     specials(table);
     nans(table);
     powers(table);
-    for (size_t f = 0; f < sizeof functions / sizeof *functions; f++) sweep(reference, table, f);
+    for (size_t f = 0; f < sizeof functions / sizeof *functions; f++) {
+        const int cell = functions[f].function >= CELL_TANH;
+        sweep(cell ? check_reference(table) : reference, table, f);
+    }
 }
 
 int main(int count, char **arguments) { return check_main(count, arguments, family); }

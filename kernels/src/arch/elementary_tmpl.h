@@ -11,13 +11,44 @@
 // 2^n, where the sum is n + TRN_ROUNDER and -127 <= n <= 128: 0 and infinity at the ends.
 TRN_INLINE vf power_of_two(vf sum) { return vi_as_vf(vi_shift_left(vf_bits(sum), 23)); }
 
-// Both activations of the gates, once with multiplications and additions apart, like all here, and once joined.
-#define SQUASH(name) f32_##name
-#define SQUASH_MADD(a, b, c) vf_add(vf_mul(a, b), c)
-#include "squash_tmpl.h"
-#define SQUASH(name) f32_fused_##name
-#define SQUASH_MADD(a, b, c) vf_fma(a, b, c)
-#include "squash_tmpl.h"
+// (e^y - 1 - y) / y^2 for |y| <= 0.3475; y2 = y * y.
+TRN_INLINE vf f32_expm1_tail(vf y, vf y2) {
+    vf low = vf_add(vf_mul(vf_set1(TRN_EXPM1_1), y), vf_set1(TRN_EXPM1_0));
+    vf high = vf_add(vf_mul(vf_set1(TRN_EXPM1_3), y), vf_set1(TRN_EXPM1_2));
+    high = vf_add(vf_mul(vf_set1(TRN_EXPM1_4), y2), high);
+    return vf_add(vf_mul(high, y2), low);
+}
+
+// tanh a = q / (q + 2), q = e^2a - 1 = (2^n - 1) + 2^n y + 2^n y^2 tail(y), 2a = n ln 2 + y. One constant for ln 2 is
+// enough: where n is large, the slope of tanh is small.
+TRN_INLINE vf f32_tanh(vf x) {
+    vf a = vf_at_most(vf_set1(10.0f), vf_abs(x));  // 1 from 9.02 on
+    vf sum = vf_add(vf_mul(a, vf_set1(2.0f * TRN_LOG2E)), vf_set1(TRN_ROUNDER));
+    vf n = vf_sub(sum, vf_set1(TRN_ROUNDER));
+    vf y = vf_add(vf_mul(n, vf_set1(-0.693147181f)), vf_add(a, a));
+    vf scale = power_of_two(sum), y2 = vf_mul(y, y);
+    vf head = vf_add(vf_mul(scale, y), vf_sub(scale, vf_set1(1.0f)));
+    vf q = vf_add(vf_mul(vf_mul(scale, y2), f32_expm1_tail(y, y2)), head);
+    return vf_flip(vf_div(q, vf_add(q, vf_set1(2.0f))), x);
+}
+
+// 2^f for |f| <= 1/2.
+TRN_INLINE vf f32_exp2_fraction(vf f) {
+    vf f2 = vf_mul(f, f);
+    vf low = vf_add(vf_mul(vf_set1(TRN_EXP2_0), f), vf_set1(1.0f));
+    vf middle = vf_add(vf_mul(vf_set1(TRN_EXP2_2), f), vf_set1(TRN_EXP2_1));
+    vf high = vf_add(vf_mul(vf_set1(TRN_EXP2_4), f), vf_set1(TRN_EXP2_3));
+    return vf_add(vf_mul(f2, vf_add(vf_mul(f2, high), middle)), low);
+}
+
+// 1 / (1 + 2^t), t = -x log2 e = n + f. The clamp at 128 gives infinity and so 0; that at -126 changes no result.
+TRN_INLINE vf f32_sigmoid(vf x) {
+    vf t = vf_mul(x, vf_set1(-TRN_LOG2E));
+    t = vf_at_least(vf_set1(-126.0f), vf_at_most(vf_set1(128.0f), t));
+    vf sum = vf_add(t, vf_set1(TRN_ROUNDER));
+    vf power = vf_mul(f32_exp2_fraction(vf_sub(t, vf_sub(sum, vf_set1(TRN_ROUNDER)))), power_of_two(sum));
+    return vf_div(vf_set1(1.0f), vf_add(vf_set1(1.0f), power));
+}
 
 // x = n ln 2 + y; gives n + TRN_ROUNDER and y. |x| < 300.
 TRN_INLINE vf reduce_by_ln2(vf x, vf *y) {

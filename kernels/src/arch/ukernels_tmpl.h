@@ -9,6 +9,7 @@
 #include "elementary_tmpl.h"
 #include "circular_tmpl.h"
 #include "pow_tmpl.h"
+#include "squash_tmpl.h"
 #include "gemm_tmpl.h"
 #include "dwconv_tmpl.h"
 #include "cells_tmpl.h"
