@@ -22,11 +22,17 @@ typedef void gemm_function(const gemm_tile *t);
 
 typedef vf gemm_sums[VF_TILE_ROWS][2][GEMM_VECTORS];
 
+#if VF_TILE_SUMS >= 12
+#define GEMM_LINKS TRN_UNROLL_TWICE  // half the branches, of which short chains see many
+#else
+#define GEMM_LINKS
+#endif
+
 // Adds `count` links to every chain. panels: 1 or 2 neighbours; vectors: of a row of one of them.
 TRN_INLINE void gemm_accumulate(gemm_sums sum, size_t count, const float *x, const ptrdiff_t x_stride, const float *w,
                                 const size_t w_stride, const size_t w_panel, const int rows, const int panels,
                                 const int vectors) {
-    for (size_t k = 0; k < count; k++, w += w_stride) {
+    GEMM_LINKS for (size_t k = 0; k < count; k++, w += w_stride) {
         // What a step of k reads once, x or w, stays in registers for the other: the one of which there is less.
         if (rows <= panels * vectors) {
             vf value[VF_TILE_ROWS];

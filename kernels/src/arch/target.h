@@ -32,20 +32,24 @@
 #error "float expressions must be rounded to float: on 32-bit x86 build with -msse2 -mfpmath=sse"
 #endif
 
-// What a kernel is made of must be inlined in it, and its loops over a few accumulators unrolled away.
+// What a kernel is made of must be inlined in it, and its loops over a few accumulators unrolled away. A function round a
+// short loop begins a line of the cache: where the linker puts it made a step a third slower.
 #if defined(__GNUC__)
 #define TRN_INLINE static inline __attribute__((always_inline, unused))
-#define TRN_NOINLINE __attribute__((noinline))
+#define TRN_NOINLINE __attribute__((noinline, aligned(64)))
 #else
 #define TRN_INLINE static __forceinline
 #define TRN_NOINLINE __declspec(noinline)
 #endif
 #if defined(__clang__)
-#define TRN_UNROLL _Pragma("clang loop unroll(full)")
+#define TRN_UNROLL       _Pragma("clang loop unroll(full)")
+#define TRN_UNROLL_TWICE _Pragma("clang loop unroll_count(2)")
 #elif defined(__GNUC__)
-#define TRN_UNROLL _Pragma("GCC unroll 16")
+#define TRN_UNROLL       _Pragma("GCC unroll 16")
+#define TRN_UNROLL_TWICE _Pragma("GCC unroll 2")
 #else
 #define TRN_UNROLL
+#define TRN_UNROLL_TWICE
 #endif
 
 #define TRN_PASTE_(a, b) a##_##b
