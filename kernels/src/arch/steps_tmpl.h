@@ -171,17 +171,23 @@ static TRN_NOINLINE void steps_gru_two(const trn_steps *s, const steps_operands 
 }
 #endif
 
+// Units of the panels that are taken at once: of two, whose chains keep the processor busier; but of one where the
+// nearest cache (32 KB nearly everywhere) holds that and not two, for the next step to come back to.
+TRN_INLINE size_t steps_gru_part(const trn_steps *s) {
+    const size_t bytes = 3 * CELL_BLOCK * sizeof(float) * (s->k + s->n), cache = 32 << 10;
+    return VF_TILE_SUMS < 12 || (bytes <= cache && 2 * bytes > cache) ? CELL_BLOCK : 2 * CELL_BLOCK;
+}
+
 static void TRN_KERNEL(f32_gru_steps)(const trn_steps *s) {
-    enum { PART = VF_TILE_SUMS >= 12 ? 2 * CELL_BLOCK : CELL_BLOCK };
     const steps_state state = steps_begin(s);
-    const size_t padded = steps_padded(s);
+    const size_t padded = steps_padded(s), part = steps_gru_part(s);
     float *x_part = s->scratch + 3 * padded;
     for (size_t at = 0; at < s->count; at++) {
         const steps_operands o = steps_at(s, at, state.h);
-        for (size_t i = 0; i < (padded + PART - 1) / PART; i++) {
-            const size_t unit = steps_part(&o, i, padded, PART);
+        for (size_t i = 0; i < (padded + part - 1) / part; i++) {
+            const size_t unit = steps_part(&o, i, padded, part);
 #if VF_TILE_SUMS >= 12
-            (padded - unit >= PART ? steps_gru_two : steps_gru_one)(s, &o, unit, x_part);
+            (part > CELL_BLOCK && padded - unit >= part ? steps_gru_two : steps_gru_one)(s, &o, unit, x_part);
 #else
             steps_gru_one(s, &o, unit, x_part);
 #endif
