@@ -181,6 +181,6 @@ def test_the_operators_with_products_are_those_that_inspect_names():
     assert users <= {*WITH_PRODUCTS, "recurrent_cell", "recurrent_rows"}
     assert set(WITH_PRODUCTS) <= {name.split("_")[0] for name in users}
     # And nothing but those slots has the one word of the vocabulary whose rounding differs.
-    word = re.compile(r"^(?!#define SQUASH).*\b(?:vf_fma\(|f32_fused_)", re.M)
+    word = re.compile(r"\b(?:vf_fma\(|f32_fused_)")
     bodies = {path.name for path in c_files("src/arch/*_tmpl.h") if word.search(path.read_text(encoding="utf-8"))}
-    assert bodies == {"gemm_tmpl.h", "dwconv_tmpl.h", "cells_tmpl.h"}
+    assert bodies == {"gemm_tmpl.h", "dwconv_tmpl.h", "squash_tmpl.h", "cells_tmpl.h"}
