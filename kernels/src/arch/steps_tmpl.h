@@ -45,8 +45,8 @@ typedef struct steps_operands {
 } steps_operands;
 
 TRN_INLINE steps_operands steps_at(const trn_steps *s, size_t at, const float *h) {
-    return (steps_operands){s->x + (ptrdiff_t)at * s->x_stride, h, s->init + (ptrdiff_t)at * s->init_stride,
-                            (s->turn + at) & 1};
+    const float *x = s->k ? s->x + (ptrdiff_t)at * s->x_stride : NULL;
+    return (steps_operands){x, h, s->init + (ptrdiff_t)at * s->init_stride, (s->turn + at) & 1};
 }
 
 // The part of a walk over `length` in parts of `size` that comes at turn i of its ceil(length / size).
