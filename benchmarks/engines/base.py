@@ -87,6 +87,36 @@ class Session:
         """Let go of what Python does not free by itself."""
 
 
+class Crosswise(Session):
+    """What is bound to memory once, on two sides that take turns: the state that one writes is what the other reads."""
+
+    def __init__(self, workload: Workload) -> None:
+        super().__init__(workload)
+        call = workload.call
+        self.x = np.zeros((call.steps, call.batch, workload.input), np.float32)
+        self.y = np.zeros((call.steps, call.batch, workload.hidden), np.float32)
+        state = (1, call.batch, workload.hidden)
+        self.sides = [[np.zeros(state, np.float32) for _ in workload.states()] for _ in range(2)]
+        self.feed(workload.inputs()[0])
+
+    def ports(self, side: int) -> tuple[list[tuple[str, Floats]], list[tuple[str, Floats]]]:
+        """The inputs and the outputs of a side: (name, memory) each."""
+        states, read, written = self.workload.states(), self.sides[side], self.sides[1 - side]
+        inputs = [("x", self.x), *((a, s) for (a, _), s in zip(states, read))]
+        return inputs, [("y", self.y), *((b, s) for (_, b), s in zip(states, written))]
+
+    def feed(self, x: Floats) -> None:
+        self.x[...] = x
+
+    def reset(self) -> None:
+        for side in self.sides:
+            for state in side:
+                state[...] = 0
+
+    def result(self, returned: Any) -> Any:
+        return self.y
+
+
 def onnx_file(workload: Workload, folder: Path) -> Path:
     """The workload's ONNX file, written when it is not there yet."""
     path = folder / f"{workload.name}.onnx"

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime as ort
 
 from ..workloads import Floats, Workload
-from .base import Session, onnx_file
+from .base import Crosswise, Session, onnx_file
 
 
 def session(workload: Workload, folder: Path) -> Any:
@@ -50,45 +50,29 @@ class Run(Session):
         return returned
 
 
-class Bound(Session):
-    """Two bindings that take turns: the state that one writes is the state that the other reads."""
+class Bound(Crosswise):
+    """Two bindings that take turns."""
 
     def __init__(self, workload: Workload, folder: Path) -> None:
         super().__init__(workload)
-        made, call = session(workload, folder), workload.call
-        self.x = np.zeros((call.steps, call.batch, workload.input), np.float32)
-        self.y = np.zeros((call.steps, call.batch, workload.hidden), np.float32)
-        state = (1, call.batch, workload.hidden)
-        self.sides = [[np.zeros(state, np.float32) for _ in workload.states()] for _ in range(2)]
-        self.bindings = [self.bind(made, self.sides[side], self.sides[1 - side]) for side in range(2)]
+        made = session(workload, folder)
+        self.bindings = [self.bind(made, side) for side in range(2)]
         self.first, self.second = (binding._iobinding for binding in self.bindings)
         # The wrapper around this method costs as much as a small model's step.
         self.run = made._sess.run_with_iobinding
-        self.feed(workload.inputs()[0])
 
-    def bind(self, made: Any, read: list[Floats], written: list[Floats]) -> Any:
+    def bind(self, made: Any, side: int) -> Any:
         binding = made.io_binding()
-        states = self.workload.states()
-        for name, array in [("x", self.x), *((a, s) for (a, _), s in zip(states, read))]:
+        inputs, outputs = self.ports(side)
+        for name, array in inputs:
             binding.bind_input(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
-        for name, array in [("y", self.y), *((b, s) for (_, b), s in zip(states, written))]:
+        for name, array in outputs:
             binding.bind_output(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
         return binding
-
-    def feed(self, x: Floats) -> None:
-        self.x[...] = x
-
-    def reset(self) -> None:
-        for side in self.sides:
-            for state in side:
-                state[...] = 0
 
     def call(self) -> Any:
         self.run(self.first, None)
         self.first, self.second = self.second, self.first
-
-    def result(self, returned: Any) -> Any:
-        return self.y
 
 
 ENGINES = {"onnxruntime": Run, "onnxruntime_bound": Bound}
