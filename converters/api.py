@@ -15,7 +15,7 @@ from tinyrnn import __version__
 
 from . import onnx_frontend, registry
 from .driver import lower_model
-from .report import Report, make_report
+from .report import Report, make_report, shortened
 from .writer import Writer, write_file
 
 
@@ -78,8 +78,9 @@ def convert_bytes(
         "time_axis": dict(time_axis or {}),
     }
     about = report.to_dict()
-    for key in ("bytes_out", "fused", "copies"):  # not known yet; long
+    for key in ("bytes_out", "fused"):  # not known yet; long
         del about[key]
+    about["copies"] = shortened(report.copies)
     metadata = {
         "producer": f"tinyrnn {__version__}",
         "source_sha256": model.sha256,

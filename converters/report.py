@@ -63,12 +63,16 @@ class Report:
         lines.append(f"time axis   {self.time_axis or 'none'}; batch axis {self.batch_axis or 'none'}")
         lines.append("streamable  yes" if self.streamable else f"streamable  no: {self.reason}")
         lines += [f"state       {s['name']} {s['shape']}: {s['why']}" for s in self.states]
-        lines += [f"fused       {text}" for text in self.fused[:20]]
-        if len(self.fused) > 20:
-            lines.append(f"fused       and {len(self.fused) - 20} more")
-        lines += [f"copy left   {text}" for text in self.copies[:20]]
+        lines += [f"fused       {text}" for text in shortened(self.fused)]
+        lines += [f"copy left   {text}" for text in shortened(self.copies)]
         lines += [f"note        {text}" for text in self.notes]
         return "\n".join(lines)
+
+
+def shortened(lines: list[str], most: int = 20) -> list[str]:
+    """The first of many lines, each once, and how many more there are."""
+    lines = list(dict.fromkeys(lines))
+    return lines if len(lines) <= most else [*lines[:most], f"and {len(lines) - most} more"]
 
 
 def _counts(counts: dict[str, int]) -> str:

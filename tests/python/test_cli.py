@@ -94,6 +94,17 @@ def test_inspect_says_how_a_multiply_add_rounds(target, capsys, monkeypatch, isa
     assert f"{isa}, whose multiply-add rounds {rounds}" in capsys.readouterr().out
 
 
+def test_inspect_says_which_copies_are_left_and_why(tmp_path, capsys):
+    turn = onnx.helper.make_node("Transpose", ["x"], ["y"], name="turn", perm=[1, 0])
+    ports = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["a", "b"]) for name in "xy"]
+    path, out = tmp_path / "turn.onnx", str(tmp_path / "turn.trnn")
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph([turn], "g", ports[:1], ports[1:])), path)
+    assert main(["convert", str(path), out]) == 0
+    assert "copy left   y: its source is an input" in capsys.readouterr().out
+    assert main(["inspect", out]) == 0
+    assert "copy left: y: its source is an input" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("streamed", [False, True])
 def test_run(target, tmp_path, capsys, streamed):
     x, extra = sequence(5, 2, 4), ["--stream"] if streamed else []

@@ -105,6 +105,9 @@ def show(name: str, about: dict[str, Any]) -> None:
     table(
         ["operator", "nodes", "outputs", "attributes", "weights"], [operator_row(call) for call in about["operators"]]
     )
+    report = about["metadata"].get("report")
+    for text in report.get("copies", []) if isinstance(report, dict) else []:
+        print(f"copy left: {text}")
     print()
     parts = [
         ["structure", size["structure"]],
@@ -120,7 +123,7 @@ def show(name: str, about: dict[str, Any]) -> None:
     if about["metadata"]:
         print()
         for key, value in about["metadata"].items():
-            if key == "report":  # what the conversion printed; --json has it
+            if key == "report":  # what the conversion printed; --json has it all
                 continue
             print(f"{key}: {value if isinstance(value, str) else json.dumps(value)}")
 
