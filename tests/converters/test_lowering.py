@@ -392,6 +392,19 @@ def test_shapes_override_declared_ones():
         lowered(proto, shapes={"x": [1, 2]})
 
 
+def test_a_reshape_that_cannot_be_proved_is_refused_with_both_sides():
+    pairs = node("Reshape", "x shape", "y", name="pairs")
+    proto = model([pairs], {"x": ["n", 3]}, "y", {"shape": np.array([-1, 2, 3])})
+    with pytest.raises(ConversionError, match=r"Reshape node 'pairs'.*\[n, 3\].*has the shape \[-1, 2, 3\]"):
+        lowered(proto)
+
+
+def test_shapes_that_outputs_declare_are_not_trusted():
+    proto = model([node("Concat", "x x", "y", axis=1)], {"x": ["n", 3]}, "y")
+    proto.graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info("y", TensorProto.FLOAT, [7, 5]))
+    assert str(lowered(proto).graph.outputs[0].tensor.dims) == "(n, 6)"
+
+
 def test_constants_fold_through_onnx_reference():
     nodes = [node("ReduceSum", "k", "s", keepdims=0), node("Mul", "x s", "y")]
     proto = model(nodes, {"x": ["n", 4]}, "y", {"k": random(3, 3)})
