@@ -223,6 +223,7 @@ static void place(trn_stream *s, char *memory) {
         if (s->block) s->blocks.tensors[f->states[i].tensor].data = s->states[i].values;
     }
     char *arena = memory + s->memory.plan + s->memory.state;
+    memset(s->ports, 0, port_count(f) * sizeof *s->ports);
     memset(arena, 0, s->memory.arena);  // a graph that reads what it never wrote finds zeros
     trn_plan_place(&s->step, arena);
     if (s->block) trn_plan_place(&s->blocks, arena);
