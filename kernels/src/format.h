@@ -13,6 +13,7 @@
 #define TRN_MAX_EXPRESSION 256  // terms in an expression
 #define TRN_MAX_SYMBOLS    256
 #define TRN_MAX_BLOCKS     256
+#define TRN_MAX_I8_K       131072  // rows of a matrix of I8_PANELS: a sum of so many products fits 32 bits
 
 // Every enumerator of the tables: trn_dtype_F32, trn_section_tensors, trn_op_dense, trn_cell_LSTM, trn_fn_TANH, ...
 enum {
@@ -59,5 +60,8 @@ typedef int64_t trn_i64;
     }                          \
     trn_record_##record;
 #include "tinyrnn/format.def"
+
+// Rows of cells of a panel of I8_PANELS.
+static inline int64_t trn_i8_rows(int64_t k) { return k / 4 + (k % 4 > 0) + 2; }
 
 #endif

@@ -223,11 +223,12 @@ static trn_status check_expressions(reader *r) {
 
 // A constant: its dims are known and their size is the record's.
 static trn_status check_weights(reader *r, const trn_record_tensor *t) {
-    int64_t bytes = (int64_t)trn_dtype_size(t->dtype);
+    int cells = t->packing == trn_packing_I8_PANELS;
+    int64_t bytes = cells ? 4 : (int64_t)trn_dtype_size(t->dtype);
     for (uint32_t i = 0; i < t->rank; i++) {
         const trn_record_dim *d = &r->file->dims[t->dims + i];
-        REQUIRE(r, d->expression == TRN_NONE && trn_mul(bytes, d->value, &bytes), "dims",
-                "a constant needs constant dims");
+        int64_t size = cells && i + 2u == t->rank ? trn_i8_rows(d->value) : d->value;
+        REQUIRE(r, d->expression == TRN_NONE && trn_mul(bytes, size, &bytes), "dims", "a constant needs constant dims");
     }
     REQUIRE(r, t->data_offset % 64 == 0 && range_ok(t->data_offset, t->data_size, r->file->weights_count),
             "data_offset", "%llu + %llu bytes does not lie in the weights, %llu bytes, at a multiple of 64",
@@ -273,11 +274,15 @@ static trn_status check_tensors(reader *r) {
             REQUIRE(r, t->panel_width == 0, "panel_width", "only a packed tensor has panels");
             continue;
         }
-        REQUIRE(r,
-                t->packing == trn_packing_F32_PANELS && t->dtype == trn_dtype_F32 && t->rank >= 2 &&
-                    t->storage <= trn_storage_WEIGHTS,
-                "packing", "found %u: only float32 constants and intermediates of rank 2 and up are packed",
+        int floats = t->packing == trn_packing_F32_PANELS && t->dtype == trn_dtype_F32 &&
+                     t->storage <= trn_storage_WEIGHTS,
+            bytes = t->packing == trn_packing_I8_PANELS && t->dtype == trn_dtype_I8 &&
+                    t->storage == trn_storage_WEIGHTS;
+        REQUIRE(r, t->rank >= 2 && (floats || bytes), "packing",
+                "found %u: only float32 and int8 constants and float32 intermediates of rank 2 and up are packed",
                 t->packing);
+        REQUIRE(r, floats || f->dims[t->dims + t->rank - 2].value <= TRN_MAX_I8_K, "dims",
+                "int8 matrices have at most %d rows", TRN_MAX_I8_K);
         REQUIRE(r, t->panel_width >= 16 && t->panel_width <= 64 && t->panel_width % 16 == 0, "panel_width", "found %u",
                 t->panel_width);
     }
