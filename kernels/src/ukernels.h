@@ -13,16 +13,19 @@ typedef struct trn_steps {
     size_t k;         // elements of x; 0: init has its products already
     const float *x;   // [count, k], rows x_stride apart
     ptrdiff_t x_stride;
-    const float *w, *r;  // [k, columns], [n, columns]
+    const void *w, *r;  // [k, columns], [n, columns], packed for the precision of the slot
     const float *init;   // [count, columns], rows init_stride apart: the bias, or the products of x on top of it
     ptrdiff_t init_stride;
-    const float *hidden_w, *hidden_r;  // of the GRU that resets before its product, whose hidden gate stands apart
+    const void *hidden_w, *hidden_r;  // of the GRU that resets before its product, whose hidden gate stands apart
     const float *hidden_init;  // likewise; of the GRU that resets after: the hidden gate's recurrent bias, one row
     ptrdiff_t hidden_init_stride;
     float *h, *c;  // [n], advanced in place; c: LSTM
     float *y;      // [count, n], rows y_stride apart; NULL: not wanted
     ptrdiff_t y_stride;
     float *scratch;  // TRN_STEPS_SCRATCH * ceil16(n) floats
+    // Slots i8_* alone:
+    int8_t *codes;        // ceil32(k) + ceil32(n) bytes
+    const float *ranges;  // of x, h, r * h, as i8_quantize has them; NULL: each row's own
 } trn_steps;
 
 enum { TRN_STEPS_SCRATCH = 6 };

@@ -62,8 +62,8 @@ TRN_INLINE void steps_run(const trn_steps *s, const steps_operands *o, size_t co
     const size_t first = column + within;
     TRN_UNROLL for (int p = 0; p < panels; p++) TRN_UNROLL for (int j = 0; j < vectors; j++) sum[0][p][j] =
         vf_load(o->init + first + (size_t)p * width + (size_t)j * VF_LANES);
-    gemm_accumulate(sum, s->k, o->x, 0, s->w + column * s->k + within, width, width * s->k, 1, panels, vectors);
-    gemm_accumulate(sum, s->n, o->h, 0, s->r + column * s->n + within, width, width * s->n, 1, panels, vectors);
+    gemm_accumulate(sum, s->k, o->x, 0, (const float *)s->w + column * s->k + within, width, width * s->k, 1, panels, vectors);
+    gemm_accumulate(sum, s->n, o->h, 0, (const float *)s->r + column * s->n + within, width, width * s->n, 1, panels, vectors);
     TRN_UNROLL for (int p = 0; p < panels; p++) TRN_UNROLL for (int j = 0; j < vectors; j++)
         vf_store(sums + first + (size_t)p * width + (size_t)j * VF_LANES, sum[0][p][j]);
 }
@@ -137,13 +137,13 @@ TRN_INLINE void steps_gru_run(const trn_steps *s, const steps_operands *o, size_
     gemm_sums sum;
     TRN_UNROLL for (int p = 0; p < panels; p++) TRN_UNROLL for (int j = 0; j < VECTORS; j++) sum[0][p][j] =
         vf_load(o->init + column + (p * VECTORS + j) * VF_LANES);
-    gemm_accumulate(sum, s->k, o->x, 0, s->w + column * s->k, WIDTH, WIDTH * s->k, 1, panels, VECTORS);
+    gemm_accumulate(sum, s->k, o->x, 0, (const float *)s->w + column * s->k, WIDTH, WIDTH * s->k, 1, panels, VECTORS);
     TRN_UNROLL for (int p = 0; p < panels; p++) TRN_UNROLL for (int j = 0; j < GATE; j++) {
         const size_t at = unit + (size_t)(p * GATE + j) * VF_LANES;
         vf_store(x_part + at, sum[0][p][2 * GATE + j]);
         sum[0][p][2 * GATE + j] = vf_load(s->hidden_init + at);
     }
-    gemm_accumulate(sum, s->n, o->h, 0, s->r + column * s->n, WIDTH, WIDTH * s->n, 1, panels, VECTORS);
+    gemm_accumulate(sum, s->n, o->h, 0, (const float *)s->r + column * s->n, WIDTH, WIDTH * s->n, 1, panels, VECTORS);
     TRN_UNROLL for (int p = 0; p < panels; p++) TRN_UNROLL for (int j = 0; j < VECTORS; j++)
         vf_store(s->scratch + column + (p * VECTORS + j) * VF_LANES, sum[0][p][j]);
 }
@@ -192,7 +192,7 @@ static void TRN_KERNEL(f32_gru_steps)(const trn_steps *s) {
             steps_gru_one(s, &o, unit, x_part);
 #endif
         }
-        cell_gru(state.units, x_part, CELL_BLOCK, s->scratch, state.h, state.h);
+        cell_f32_gru(state.units, x_part, CELL_BLOCK, s->scratch, state.h, state.h);
         steps_put(s, at, state.h);
     }
     steps_end(s, &state);

@@ -44,12 +44,15 @@
 #if defined(__clang__)
 #define TRN_UNROLL       _Pragma("clang loop unroll(full)")
 #define TRN_UNROLL_TWICE _Pragma("clang loop unroll_count(2)")
+#define TRN_ROLLED       _Pragma("clang loop unroll(disable)")
 #elif defined(__GNUC__)
 #define TRN_UNROLL       _Pragma("GCC unroll 16")
 #define TRN_UNROLL_TWICE _Pragma("GCC unroll 2")
+#define TRN_ROLLED       _Pragma("GCC unroll 1")
 #else
 #define TRN_UNROLL
 #define TRN_UNROLL_TWICE
+#define TRN_ROLLED
 #endif
 
 #define TRN_PASTE_(a, b) a##_##b

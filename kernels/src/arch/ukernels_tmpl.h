@@ -14,6 +14,8 @@
 #include "dwconv_tmpl.h"
 #include "cells_tmpl.h"
 #include "steps_tmpl.h"
+#include "i8_tmpl.h"
+#include "i8_steps_tmpl.h"
 #include "map_tmpl.h"
 #include "reduce_tmpl.h"
 #include "softmax_tmpl.h"

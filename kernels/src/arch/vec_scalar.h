@@ -80,8 +80,36 @@ TRN_INLINE vi vi_shift_left(vi a, int count) { return (vi)((uint32_t)a << count)
 // With the sign.
 TRN_INLINE vi vi_shift_right(vi a, int count) { return a >> count; }
 TRN_INLINE vm vi_is_negative(vi a) { return a < 0; }
-// Exact for |a| <= 2**24.
+// To nearest, ties to even; exact for |a| <= 2**24.
 TRN_INLINE vf vi_to_vf(vi a) { return (vf)a; }
+
+TRN_INLINE vi vi_max(vi a, vi b) { return a > b ? a : b; }
+// The largest of all lanes, in each of them.
+TRN_INLINE vi vi_max_across(vi a) { return a; }
+// To nearest, ties to even; of what fits int32.
+TRN_INLINE vi vf_to_vi(vf a) { return (vi)rintf(a); }
+
+// Products of 8-bit numbers. Codes, the numbers to multiply by, are -127 to 127, kept as bytes with VI_DOT_OFFSET added.
+// A cell holds four bytes. Rows of a tile of products: VI_TILE_ROWS.
+#define VI_DOT_OFFSET 0
+#define VI_TILE_ROWS 1
+// The same four bytes in every lane; four bytes for each lane. At any address.
+TRN_INLINE vi vi_set1_cell(const void *p) {
+    vi cell;
+    memcpy(&cell, p, sizeof cell);
+    return cell;
+}
+TRN_INLINE vi vi_load_cells(const void *p) { return vi_set1_cell(p); }
+// sums + the four products of each lane: x holds codes with their offset, w weights, of which two in a pair
+// (bytes 0 and 1, bytes 2 and 3) have a sum of -129 to 129.
+TRN_INLINE vi vi_dot4(vi sums, vi x, vi w) {
+    TRN_UNROLL for (int i = 0; i < 32; i += 8) sums = vi_add(sums, (int8_t)(x >> i) * (int8_t)(w >> i));
+    return sums;
+}
+// The codes of four vectors, plus the offset.
+TRN_INLINE void vi_store_codes(int8_t *p, const vi q[4]) {
+    for (int i = 0; i < 4; i++) p[i] = (int8_t)q[i];
+}
 
 TRN_INLINE vf vf_abs(vf a) { return vi_as_vf(vf_bits(a) & INT32_MAX); }
 TRN_INLINE vf vf_neg(vf a) { return vi_as_vf(vf_bits(a) ^ INT32_MIN); }

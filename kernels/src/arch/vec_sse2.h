@@ -80,6 +80,48 @@ TRN_INLINE vi vi_shift_right(vi a, int n) { return (vi){_mm_srai_epi32(a.low, n)
 TRN_INLINE vm vi_is_negative(vi a) { return vi_as_vf(vi_shift_right(a, 31)); }
 TRN_INLINE vf vi_to_vf(vi a) { return (vf){_mm_cvtepi32_ps(a.low), _mm_cvtepi32_ps(a.high)}; }
 
+#define VI_DOT_OFFSET 0
+#define VI_TILE_ROWS 1
+TRN_INLINE __m128i vec_max(__m128i a, __m128i b) {
+    __m128i more = _mm_cmpgt_epi32(a, b);
+    return _mm_or_si128(_mm_and_si128(more, a), _mm_andnot_si128(more, b));
+}
+TRN_INLINE vi vi_max(vi a, vi b) { return (vi){vec_max(a.low, b.low), vec_max(a.high, b.high)}; }
+TRN_INLINE vi vi_max_across(vi a) {
+    __m128i m = vec_max(a.low, a.high);
+    m = vec_max(m, _mm_shuffle_epi32(m, 0x4e));
+    m = vec_max(m, _mm_shuffle_epi32(m, 0xb1));
+    return (vi){m, m};
+}
+TRN_INLINE vi vf_to_vi(vf a) { return (vi){_mm_cvtps_epi32(a.low), _mm_cvtps_epi32(a.high)}; }
+TRN_INLINE vi vi_set1_cell(const void *p) {
+    __m128i cell = _mm_castps_si128(_mm_load1_ps(p));
+    return (vi){cell, cell};
+}
+TRN_INLINE vi vi_load_cells(const void *p) {
+    const __m128i *cells = p;
+    return (vi){_mm_loadu_si128(cells), _mm_loadu_si128(cells + 1)};
+}
+// Four cells. The bytes widen to 16 bits by the shift that leaves their sign behind; what pairs of them give stands
+// side by side until it is sorted into even and odd ones.
+TRN_INLINE __m128i vec_dot4(__m128i sums, __m128i x, __m128i w) {
+    __m128i x16 = _mm_srai_epi16(_mm_unpacklo_epi8(x, x), 8);  // the same cell twice
+    __m128i low = _mm_madd_epi16(x16, _mm_srai_epi16(_mm_unpacklo_epi8(w, w), 8));
+    __m128i high = _mm_madd_epi16(x16, _mm_srai_epi16(_mm_unpackhi_epi8(w, w), 8));
+    __m128 even = _mm_shuffle_ps(_mm_castsi128_ps(low), _mm_castsi128_ps(high), 0x88);
+    __m128 odd = _mm_shuffle_ps(_mm_castsi128_ps(low), _mm_castsi128_ps(high), 0xdd);
+    return _mm_add_epi32(sums, _mm_add_epi32(_mm_castps_si128(even), _mm_castps_si128(odd)));
+}
+TRN_INLINE vi vi_dot4(vi sums, vi x, vi w) {
+    return (vi){vec_dot4(sums.low, x.low, w.low), vec_dot4(sums.high, x.high, w.high)};
+}
+TRN_INLINE void vi_store_codes(int8_t *p, const vi q[4]) {
+    for (int i = 0; i < 4; i += 2) {
+        __m128i a = _mm_packs_epi32(q[i].low, q[i].high), b = _mm_packs_epi32(q[i + 1].low, q[i + 1].high);
+        _mm_storeu_si128((__m128i *)(p + 8 * i), _mm_packs_epi16(a, b));
+    }
+}
+
 TRN_INLINE vm vf_lt(vf a, vf b) { return (vm){_mm_cmplt_ps(a.low, b.low), _mm_cmplt_ps(a.high, b.high)}; }
 TRN_INLINE vm vf_le(vf a, vf b) { return (vm){_mm_cmple_ps(a.low, b.low), _mm_cmple_ps(a.high, b.high)}; }
 TRN_INLINE vm vf_eq(vf a, vf b) { return (vm){_mm_cmpeq_ps(a.low, b.low), _mm_cmpeq_ps(a.high, b.high)}; }

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+// Products in 8 bits. A row of x becomes codes with a scale of their own. Sums of integers are exact, so that neither
+// their order nor the instruction set matters, and lead back to floats by operations that round once each.
+
+enum { I8_CELL = 4, I8_VECTORS = 64 / VF_LANES };  // bytes; vectors of the widest panel
+#define I8_TINY 0x1p-100f  // a row that does not reach it counts as zeros
+
+// One lane has more sums than registers anyway.
+#if VF_TILE_SUMS >= 6
+#define I8_UNROLL TRN_UNROLL
+#else
+#define I8_UNROLL TRN_ROLLED
+#endif
+
+// The vector at `at`, zeros from n on.
+TRN_INLINE vf i8_load(const float *x, size_t n, size_t at) {
+    if (at + VF_LANES <= n) return vf_load(x + at);
+    return at < n ? vf_load_n(x + at, n - at) : vf_zero();
+}
+
+// The bits of the largest magnitude. They order as integers do: infinity above every number, NaN above infinity.
+TRN_INLINE vi i8_largest(size_t n, const float *x) {
+    const vi magnitude = vi_set1(INT32_MAX);
+    vi most[4] = {vi_set1(0), vi_set1(0), vi_set1(0), vi_set1(0)};
+    for (size_t at = 0; at < n; at += 4 * VF_LANES)
+        TRN_UNROLL for (size_t i = 0; i < 4; i++) most[i] =
+            vi_max(most[i], vi_and(vf_bits(i8_load(x, n, at + i * VF_LANES)), magnitude));
+    return vi_max_across(vi_max(vi_max(most[0], most[1]), vi_max(most[2], most[3])));
+}
+
+TRN_INLINE void i8_encode(size_t n, const float *x, vf factor, const int clamp, int8_t *codes) {
+    for (size_t at = 0; at < n; at += 4 * VF_LANES) {
+        vi code[4];
+        TRN_UNROLL for (size_t i = 0; i < 4; i++) {
+            vf scaled = vf_mul(i8_load(x, n, at + i * VF_LANES), factor);
+            if (clamp) scaled = vf_at_most(vf_set1(127.0f), vf_at_least(vf_set1(-127.0f), scaled));
+            code[i] = vf_to_vi(scaled);
+        }
+        vi_store_codes(codes + at, code);
+    }
+}
+
+// i8_quantize, with the scale in every lane.
+static vf i8_code(size_t n, const float *x, const float *range, int8_t *codes) {
+    const vi bits = i8_largest(n, x);
+    const vm wild = vi_is_negative(vi_sub(vi_set1(0x7f7fffff), bits));
+    const vf largest = range ? vf_set1(*range) : vi_as_vf(bits);
+    const vf factor = vf_div(vf_set1(127.0f), largest);
+    if (vm_any(wild) || !vm_any(vf_le(vf_set1(I8_TINY), largest))) {
+        memset(codes, VI_DOT_OFFSET, (n + 31) / 32 * 32);
+        return vf_select(wild, vf_set1(NAN), vf_zero());
+    }
+    if (range) i8_encode(n, x, factor, 1, codes);
+    else i8_encode(n, x, factor, 0, codes);
+    return vf_div(largest, vf_set1(127.0f));
+}
+
+static void TRN_KERNEL(i8_quantize)(size_t n, const float *x, const float *range, int8_t *codes, float *scale) {
+    vf_store_n(scale, i8_code(n, x, range, codes), 1);
+}
+
+// sums of `rows` rows of codes by `vectors` vectors of columns.
+typedef vi i8_sums[VI_TILE_ROWS][I8_VECTORS];
+
+// quads: cells of a column, k / 4 rounded up. w: rows of cells, w_stride bytes apart, then start values, then scales.
+TRN_INLINE void i8_accumulate(i8_sums sum, size_t quads, const int8_t *x, size_t x_stride, const char *w,
+                              const size_t w_stride, const int rows, const int vectors) {
+    const char *start = w + quads * w_stride;
+    I8_UNROLL for (int i = 0; i < rows; i++) I8_UNROLL for (int j = 0; j < vectors; j++) sum[i][j] =
+        VI_DOT_OFFSET ? vi_load_cells(start + j * VF_LANES * I8_CELL) : vi_set1(0);
+    GEMM_LINKS for (size_t q = 0; q < quads; q++, w += w_stride) {
+        vi code[VI_TILE_ROWS];
+        I8_UNROLL for (int i = 0; i < rows; i++) code[i] = vi_set1_cell(x + (size_t)i * x_stride + q * I8_CELL);
+        I8_UNROLL for (int j = 0; j < vectors; j++) {
+            const vi weights = vi_load_cells(w + j * VF_LANES * I8_CELL);
+            I8_UNROLL for (int i = 0; i < rows; i++) sum[i][j] = vi_dot4(sum[i][j], code[i], weights);
+        }
+    }
+}
+
+// init + what a sum stands for. scales: those of the columns.
+TRN_INLINE vf i8_value(vf init, vi sum, vf x_scale, const char *scales) {
+    return vf_add(init, vf_mul(vi_to_vf(sum), vf_mul(x_scale, vi_as_vf(vi_load_cells(scales)))));
+}
+
+// What a tile needs beside its size: every pointer at the tile's first element.
+typedef struct i8_tile {
+    size_t quads;           // cells of a column: k / 4, rounded up
+    const int8_t *x;        // codes, rows x_stride apart
+    size_t x_stride;
+    const float *x_scales;  // of each row
+    const char *w;          // rows of cells, w_stride bytes apart; then start values, then scales
+    size_t w_stride;
+    const float *init;
+    ptrdiff_t init_stride;
+    float *y;
+    ptrdiff_t y_stride;
+} i8_tile;
+
+typedef void i8_function(const i8_tile *t);
+
+TRN_INLINE void i8_run(const i8_tile *t, const int rows, const int vectors) {
+    i8_sums sum;
+    const char *scales = t->w + (t->quads + 1) * t->w_stride;
+    i8_accumulate(sum, t->quads, t->x, t->x_stride, t->w, t->w_stride, rows, vectors);
+    I8_UNROLL for (int i = 0; i < rows; i++) I8_UNROLL for (int j = 0; j < vectors; j++) {
+        const vf init = vf_load(t->init + i * t->init_stride + j * VF_LANES);
+        vf_store(t->y + i * t->y_stride + j * VF_LANES,
+                 i8_value(init, sum[i][j], vf_set1(t->x_scales[i]), scales + j * VF_LANES * I8_CELL));
+    }
+}
+
+// eights: columns / 8.
+#define I8_TILE(name, rows, eights) \
+    static TRN_NOINLINE void name(const i8_tile *t) { i8_run(t, rows, 8 / VF_LANES * (eights)); }
+
+I8_TILE(i8_1x2, 1, 2)
+#if VF_TILE_SUMS >= 6
+I8_TILE(i8_1x4, 1, 4)
+I8_TILE(i8_1x6, 1, 6)
+I8_TILE(i8_1x8, 1, 8)
+static i8_function *const i8_whole[5] = {NULL, i8_1x2, i8_1x4, i8_1x6, i8_1x8};
+#endif
+#if VI_TILE_ROWS >= 4
+I8_TILE(i8_2x2, 2, 2)
+I8_TILE(i8_3x2, 3, 2)
+I8_TILE(i8_4x2, 4, 2)
+#endif
+static i8_function *const i8_rows[VI_TILE_ROWS + 1] = {
+    NULL, i8_1x2,
+#if VI_TILE_ROWS >= 4
+    i8_2x2, i8_3x2, i8_4x2,
+#endif
+};
+
+// A tile of which only so many columns exist in init and y: it works on a copy.
+static void i8_part(const i8_tile *whole, i8_function *run, size_t rows, size_t width, size_t columns) {
+    float copy[64];
+    i8_tile t = *whole;
+    memset(copy, 0, sizeof copy);
+    for (size_t i = 0; i < rows; i++) memcpy(copy + i * width, t.init + (ptrdiff_t)i * t.init_stride, columns * sizeof *copy);
+    t.init = t.y = copy, t.init_stride = t.y_stride = (ptrdiff_t)width;
+    run(&t);
+    for (size_t i = 0; i < rows; i++) memcpy(whole->y + (ptrdiff_t)i * whole->y_stride, copy + i * width, columns * sizeof *copy);
+}
+
+// A panel: for one row all of it where the registers hold the sums, else 16 columns at a time for a few rows.
+TRN_INLINE void i8_panel(const i8_tile *panel, size_t m, size_t width, size_t columns, size_t init_step) {
+#if VF_TILE_SUMS >= 6
+    if (m == 1) {
+        if (columns == width) i8_whole[width / 16](panel);
+        else i8_part(panel, i8_whole[width / 16], 1, width, columns);
+        return;
+    }
+#else
+    (void)width;
+#endif
+    for (size_t column = 0; column < columns; column += 16) {
+        const size_t wanted = columns - column < 16 ? columns - column : 16;
+        i8_tile t = *panel;
+        t.w += column * I8_CELL, t.y += column, t.init += column * init_step;
+        for (size_t row = 0, rows; row < m; row += rows) {
+            rows = m - row < VI_TILE_ROWS ? m - row : VI_TILE_ROWS;
+            if (wanted == 16) i8_rows[rows](&t);
+            else i8_part(&t, i8_rows[rows], rows, 16, wanted);
+            t.x += rows * t.x_stride, t.x_scales += rows;
+            t.y += (ptrdiff_t)rows * t.y_stride, t.init += (ptrdiff_t)rows * t.init_stride;
+        }
+    }
+}
+
+static void TRN_KERNEL(i8_gemm)(size_t m, size_t n, size_t k, const int8_t *x, size_t x_stride, const float *x_scales,
+                                const void *w, size_t panel, const float *init, ptrdiff_t init_stride, float *y,
+                                ptrdiff_t y_stride) {
+    static const float zeros[64];
+    const size_t quads = (k + 3) / 4, init_step = init != NULL;
+    for (size_t column = 0; column < n && m > 0; column += panel) {
+        const size_t left = (n - column + 15) / 16 * 16;
+        const size_t width = left < panel ? left : panel, columns = n - column < width ? n - column : width;
+        const i8_tile t = {.quads = quads,
+                           .x = x,
+                           .x_stride = x_stride,
+                           .x_scales = x_scales,
+                           .w = (const char *)w + column * I8_CELL * (quads + 2),
+                           .w_stride = width * I8_CELL,
+                           .init = init ? init + column : zeros,
+                           .init_stride = init ? init_stride : 0,
+                           .y = y + column,
+                           .y_stride = y_stride};
+        i8_panel(&t, m, width, columns, init_step);
+    }
+}
