@@ -17,6 +17,23 @@ static trn_status check_operators(const trn_file *f, trn_error *error) {
     return TRN_OK;
 }
 
+// No value of a weight can do harm, but what breaks the bounds of a packing would give other sums on other processors.
+static trn_status check_weights(const trn_file *f, const trn_ukernels *kernels, trn_error *error) {
+    for (uint64_t i = 0; i < f->tensors_count; i++) {
+        const trn_record_tensor *t = &f->tensors[i];
+        if (t->packing != trn_packing_I8_PANELS) continue;
+        const int64_t k = f->dims[t->dims + t->rank - 2].value, n = f->dims[t->dims + t->rank - 1].value;
+        const size_t bytes = 4 * (size_t)n * (size_t)trn_i8_rows(k);
+        int valid = n % 16 == 0;
+        for (uint64_t at = 0; valid && at < t->data_size; at += bytes)
+            kernels->i8_check((size_t)n, (size_t)k, f->weights + t->data_offset + at, t->panel_width, &valid);
+        if (!valid)
+            return trn_fail(error, TRN_MALFORMED, TRN_NOWHERE, trn_string(f, t->name), "weights",
+                            "int8 weights of tensor %llu break the bounds of their packing", (unsigned long long)i);
+    }
+    return TRN_OK;
+}
+
 trn_status trn_model_open(const void *data, size_t size, uint32_t flags, trn_model **model, trn_error *error) {
     if (!data || !model) return trn_fail(error, TRN_ARGUMENT, TRN_NOWHERE, "", "", "data and model must not be NULL");
     if ((uintptr_t)data % 8 != 0)
@@ -31,6 +48,7 @@ trn_status trn_model_open(const void *data, size_t size, uint32_t flags, trn_mod
     }
     if (status == TRN_OK) status = trn_file_read(data, size, flags, &m->file, error);
     if (status == TRN_OK) status = check_operators(&m->file, error);
+    if (status == TRN_OK) status = check_weights(&m->file, m->ukernels, error);
     if (status != TRN_OK) {
         trn_model_close(m);
         return status;

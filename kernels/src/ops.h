@@ -13,7 +13,7 @@
 typedef struct trn_view {
     void *data;
     int64_t dims[TRN_MAX_RANK];
-    int64_t strides[TRN_MAX_RANK];  // in elements; of a packed tensor: meaningless
+    int64_t strides[TRN_MAX_RANK];  // in elements; of a packed tensor: in cells of 4 bytes, from matrix to matrix
     uint32_t panel_width;           // 0 when not packed
     uint8_t dtype, rank;
 } trn_view;

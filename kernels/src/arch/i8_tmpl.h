@@ -190,3 +190,31 @@ static void TRN_KERNEL(i8_gemm)(size_t m, size_t n, size_t k, const int8_t *x, s
         i8_panel(&t, m, width, columns, init_step);
     }
 }
+
+// The sign bit of each lane: whether the cells break the bounds of the packing. Adds their bytes to sums.
+TRN_INLINE vi i8_broken(vi cells, vi *sums) {
+    const vi a = vi_shift_right(vi_shift_left(cells, 24), 24), b = vi_shift_right(vi_shift_left(cells, 16), 24);
+    const vi c = vi_shift_right(vi_shift_left(cells, 8), 24), d = vi_shift_right(cells, 24);
+    const vi first = vi_add(a, b), second = vi_add(c, d), most = vi_set1(129), byte = vi_set1(127);
+    vi broken = vi_or(vi_or(vi_add(a, byte), vi_add(b, byte)), vi_or(vi_add(c, byte), vi_add(d, byte)));
+    broken = vi_or(broken, vi_or(vi_add(most, first), vi_sub(most, first)));
+    *sums = vi_add(*sums, vi_add(first, second));
+    return vi_or(broken, vi_or(vi_add(most, second), vi_sub(most, second)));
+}
+
+static void TRN_KERNEL(i8_check)(size_t n, size_t k, const void *w, size_t panel, int *valid) {
+    const size_t quads = (k + 3) / 4;
+    vi broken = vi_set1(0);
+    for (size_t column = 0; column < n; column += panel) {
+        const size_t stride = (n - column < panel ? n - column : panel) * I8_CELL;
+        const char *cells = (const char *)w + column * I8_CELL * (quads + 2);
+        for (size_t at = 0; at < stride; at += VF_LANES * I8_CELL) {
+            vi sums = vi_set1(0);
+            for (size_t q = 0; q < quads; q++) broken = vi_or(broken, i8_broken(vi_load_cells(cells + q * stride + at), &sums));
+            const vi start = vi_load_cells(cells + quads * stride + at);
+            const vi rest = vi_add(start, vi_sub(vi_shift_left(sums, 7), sums));
+            broken = vi_or(broken, vi_or(rest, vi_sub(vi_set1(0), rest)));
+        }
+    }
+    *valid = !vm_any(vi_is_negative(broken));
+}

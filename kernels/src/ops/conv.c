@@ -5,7 +5,9 @@
 // side in memory are one product, read where they are; else they are gathered into rows first. An output element is one
 // chain from the bias over ascending (tap, channel), which each product continues; padding is in no product. Where
 // every channel is a group of its own, f32_dwconv takes the place of the matrix product, for all groups at once.
+// With int8 weights a window has one scale, so that all of it is one product, of zeros where there is padding.
 // An input that has its channels apart is turned round first, unless most of its elements are never looked at.
+#include "product.h"
 #include "strided.h"
 #include "window.h"
 
@@ -29,6 +31,8 @@ typedef struct conv_plan {
     int64_t width, element;           // floats of such a tap, and the stride between them
     int64_t block;                    // rows at once
     int depthwise, turned, gather, split, direct;
+    trn_product product;               // of whole windows
+    float *turned_x, *gathered, *sums;  // [x], [block, k], [block, columns], where there is use for them
     uint32_t function;
     float alpha, beta;
 } conv_plan;
@@ -42,14 +46,15 @@ static trn_status check(const trn_file *file, const trn_record_operator *record,
                       x->dtype == trn_dtype_F32 && y->dtype == trn_dtype_F32 && x->rank >= 3 && x->rank == y->rank, "x",
                       "x and y must be float32 of the same rank, 3 or more");
     TRN_CHECK_REQUIRE(file, record, error,
-                      w->dtype == trn_dtype_F32 && w->rank == (w->packing == trn_packing_NONE ? 2 : 3), "weights",
+                      w->packing == trn_packing_NONE ? w->dtype == trn_dtype_F32 && w->rank == 2 : w->rank == 3, "weights",
                       "expected one packed matrix a group, or float32 of rank 2 where each channel is a group");
     TRN_CHECK_REQUIRE(file, record, error, !bias || (bias->dtype == trn_dtype_F32 && bias->rank == 1), "bias",
                       "expected float32 of rank 1");
     TRN_CHECK_REQUIRE(file, record, error, trn_is_activation(trn_integer(file, record, trn_at_conv_function)),
                       "function", "found %lld, expected a function of one float",
                       (long long)trn_integer(file, record, trn_at_conv_function));
-    return trn_window_check(file, record, trn_at_conv_window, x->rank - 2u, error);
+    trn_status status = trn_check_packed(file, record, trn_in_conv_range, 1, error);
+    return status != TRN_OK ? status : trn_window_check(file, record, trn_at_conv_window, x->rank - 2u, error);
 }
 
 // Sizes, and the weights against them.
@@ -84,6 +89,9 @@ static trn_status read_sizes(const trn_op *op, conv_plan *p, trn_error *error) {
                        (long long)p->columns);
     TRN_OP_REQUIRE(op, error, y->dims[0] == p->batch, "y", "found %lld rows, x has %lld", (long long)y->dims[0],
                    (long long)p->batch);
+    const trn_view *range = trn_input(op, trn_in_conv_range);
+    TRN_OP_REQUIRE(op, error, !range || range->dims[0] == 1, "range", "found %lld numbers, expected 1",
+                   range ? (long long)range->dims[0] : 0);
     TRN_OP_REQUIRE(op, error, !bias || bias->dims[0] == y->dims[1], "bias", "found %lld, expected %lld",
                    bias ? (long long)bias->dims[0] : 0, (long long)y->dims[1]);
     return TRN_OK;
@@ -151,7 +159,7 @@ static int choose_turn(conv_plan *p, const trn_view *x) {
 }
 
 // How the taps are read.
-static void choose_taps(conv_plan *p, const trn_view *x, const trn_view *y) {
+static void choose_taps(conv_plan *p, const trn_view *x, const trn_view *weights, const trn_view *y) {
     const trn_axis *last = &p->window.axes[p->window.rank - 1];
     int together = x->strides[1] == 1 || p->channels == 1;
     // A distance beyond the input is never walked, but must not overflow.
@@ -166,8 +174,20 @@ static void choose_taps(conv_plan *p, const trn_view *x, const trn_view *y) {
         p->kernel[p->window.rank - 1] = 1;
     }
     p->gather = !together || (!p->depthwise && run < LEAST_RUN && run < p->k);
-    p->split = p->gather || p->depthwise || p->width < WIDE;
+    p->gather = p->gather || trn_is_int8(weights);
+    p->split = !trn_is_int8(weights) && (p->gather || p->depthwise || p->width < WIDE);
     p->direct = y->strides[1] == 1 || p->outputs == 1;
+}
+
+// The memory of a run, added up or handed out. 0 when its size overflows.
+static int take_buffers(conv_plan *p, const trn_view *weights, trn_scratch *scratch) {
+    int64_t taps = 0, sums = 0;
+    int fits = trn_mul(p->block, p->gather ? p->k : 0, &taps) && trn_mul(p->block, p->direct ? 0 : p->columns, &sums);
+    p->turned_x = trn_scratch_take(scratch, p->turned ? p->turn.nest.count : 0, sizeof(float));
+    p->gathered = trn_scratch_take(scratch, taps, sizeof(float));
+    p->sums = trn_scratch_take(scratch, sums, sizeof(float));
+    p->product = trn_product_take(weights, p->outputs, p->k, p->block, scratch);
+    return fits;
 }
 
 static trn_status prepare(trn_op *op, trn_error *error) {
@@ -177,7 +197,7 @@ static trn_status prepare(trn_op *op, trn_error *error) {
     if (status != TRN_OK) return status;
     TRN_OP_REQUIRE(op, error, choose_turn(p, x), "x", "it is too large");
     choose_rows(p, &p->x, y);
-    choose_taps(p, &p->x, y);
+    choose_taps(p, &p->x, trn_input(op, trn_in_conv_weights), y);
     p->block = p->k > 0 ? BLOCK_FLOATS / p->k : LEAST_ROWS;
     if (p->block < LEAST_ROWS) p->block = LEAST_ROWS;
     p->function = (uint32_t)trn_integer(op->file, op->record, trn_at_conv_function);
@@ -186,12 +206,8 @@ static trn_status prepare(trn_op *op, trn_error *error) {
     int64_t rows = p->row_axis < p->window.rank ? p->window.axes[p->row_axis].output : p->batch;
     if (p->block > rows) p->block = rows > 0 ? rows : 1;
     trn_scratch scratch = {0};
-    int64_t taps = 0, sums = 0;
-    int fits = trn_mul(p->block, p->gather ? p->k : 0, &taps) && trn_mul(p->block, p->direct ? 0 : p->columns, &sums);
-    trn_scratch_take(&scratch, p->turned ? p->turn.nest.count : 0, sizeof(float));
-    trn_scratch_take(&scratch, taps, sizeof(float));
-    trn_scratch_take(&scratch, sums, sizeof(float));
-    if (!fits || scratch.overflow) return TRN_OP_FAIL(op, error, TRN_OVERFLOW, "x", "the window is too large");
+    if (!take_buffers(p, trn_input(op, trn_in_conv_weights), &scratch) || scratch.overflow)
+        return TRN_OP_FAIL(op, error, TRN_OVERFLOW, "x", "the window is too large");
     op->workspace_size = scratch.used;
     op->work = (double)p->batch * (double)p->groups * (double)p->window.positions * (double)p->k *
                (double)(p->depthwise ? 1 : p->outputs);
@@ -313,6 +329,29 @@ static const float *gather(const conv_plan *p, const conv_walk *walk, int64_t ta
     return start;
 }
 
+// The product of whole windows of the rows at work.
+static void multiply_windows(const trn_op *op, const conv_plan *p, conv_walk *walk) {
+    const trn_view *range = trn_input(op, trn_in_conv_range);
+    int64_t tap[TRN_MAX_SPATIAL] = {0}, index = 0, rows = walk->last - walk->first, x_row = p->k;
+    const float *x = walk->gathered;
+    int all = 1;
+    for (uint32_t i = 0; i < p->window.rank; i++) all = all && p->kernel[i] == 1;
+    int64_t first = walk->first, last = walk->last;
+    const float *only = all && p->element == 1 ? find_tap(p, walk, tap, &first, &last) : NULL;
+    if (only && last - first == rows) x = only, x_row = p->x_row;
+    else {
+        memset(walk->gathered, 0, (size_t)(rows * p->k) * sizeof(float));
+        do {
+            first = walk->first, last = walk->last;
+            const float *from = find_tap(p, walk, tap, &first, &last);
+            if (from) gather(p, walk, index, first, last, from);
+        } while (index++, trn_window_next(p->window.rank, p->kernel, tap));
+    }
+    trn_multiply(op->ukernels, &p->product, walk->weights, range ? range->data : NULL, rows, x, x_row, walk->bias, 0,
+                 walk->sums, walk->sums_row);
+    walk->started = 1;
+}
+
 // The products of the rows at work.
 static void sum_rows(const trn_op *op, const conv_plan *p, conv_walk *walk) {
     int64_t tap[TRN_MAX_SPATIAL] = {0}, index = 0;
@@ -365,7 +404,8 @@ static void run_rows(const trn_op *op, const conv_plan *p, conv_walk *walk, floa
         walk->started = 0;
         walk->sums = p->direct ? to + row * p->y_row : scratch;
         walk->sums_row = p->direct ? p->y_row : p->columns;
-        if (p->k > 0) sum_rows(op, p, walk);
+        if (p->product.int8) multiply_windows(op, p, walk);
+        else if (p->k > 0) sum_rows(op, p, walk);
         else start_sums(p, walk);
         finish_rows(op, p, walk, to + row * p->y_row);
     }
@@ -379,19 +419,16 @@ static trn_status run(const trn_op *op, trn_error *error) {
     const trn_view *bias = trn_input(op, trn_in_conv_bias);
     const float *data = trn_input(op, trn_in_conv_x)->data;
     const float *weights = trn_input(op, trn_in_conv_weights)->data;
-    trn_scratch scratch = {.base = op->workspace};
-    conv_walk walk = {.x = x};
+    conv_walk walk = {.x = x, .gathered = p->gathered, .sums = p->sums};
     uint32_t batch = p->window.rank;
-    float *turned = trn_scratch_take(&scratch, p->turned ? p->turn.nest.count : 0, sizeof(float));
-    walk.gathered = trn_scratch_take(&scratch, p->gather ? p->block * p->k : 0, sizeof(float));
-    walk.sums = trn_scratch_take(&scratch, p->direct ? 0 : p->block * p->columns, sizeof(float));
     if (p->outputs == 0 || p->batch == 0 || p->window.positions == 0) return TRN_OK;
+    const int64_t group = trn_input(op, trn_in_conv_weights)->strides[0];
     if (p->turned) {
-        trn_copy_run(&p->turn, turned, data);
-        data = turned;
+        trn_copy_run(&p->turn, p->turned_x, data);
+        data = p->turned_x;
     }
     for (int64_t g = 0; g < p->groups; g++) {
-        walk.weights = weights + g * p->k * p->columns;
+        walk.weights = weights + g * group;
         walk.bias = bias ? (const float *)bias->data + g * p->outputs : NULL;
         memset(walk.position, 0, sizeof walk.position);
         do {
@@ -404,4 +441,11 @@ static trn_status run(const trn_op *op, trn_error *error) {
     return TRN_OK;
 }
 
-const trn_op_class trn_op_class_conv = {.check = check, .plan_size = sizeof(conv_plan), .prepare = prepare, .run = run};
+static void place(trn_op *op) {
+    conv_plan *p = op->plan;
+    trn_scratch scratch = {.base = op->workspace};
+    (void)take_buffers(p, trn_input(op, trn_in_conv_weights), &scratch);
+}
+
+const trn_op_class trn_op_class_conv = {
+    .check = check, .plan_size = sizeof(conv_plan), .prepare = prepare, .run = run, .place = place};

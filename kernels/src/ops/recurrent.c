@@ -29,15 +29,15 @@ static trn_status check_activations(const trn_file *file, const trn_record_opera
 
 static trn_status check_operands(const trn_file *file, const trn_record_operator *record, int64_t cell, int lbr,
                                  trn_error *error) {
-    static const uint8_t ranks[] = {3, 3, 3, 2, 3, 3, 2, 3, 1, 3, 3};  // of the inputs, in order
+    static const uint8_t ranks[] = {3, 3, 3, 2, 3, 3, 2, 3, 1, 3, 3, 2};  // of the inputs, in order
     for (uint32_t i = 0; i < record->input_count; i++) {
         const trn_record_tensor *t = trn_input_record(file, record, i);
         const char *name = trn_operand_row_of(trn_op_recurrent, 0, i)->name;
         if (!t) continue;
-        uint8_t dtype = i == trn_in_recurrent_sequence_lens ? trn_dtype_I32 : trn_dtype_F32;
         int packed = trn_operand_row_of(trn_op_recurrent, 0, i)->layout == trn_layout_packed;
+        uint8_t dtype = i == trn_in_recurrent_sequence_lens ? trn_dtype_I32 : packed ? t->dtype : trn_dtype_F32;
         TRN_CHECK_REQUIRE(file, record, error,
-                          t->rank == ranks[i] && t->dtype == dtype && (t->packing == trn_packing_F32_PANELS) == packed,
+                          t->rank == ranks[i] && t->dtype == dtype && (t->packing != trn_packing_NONE) == packed,
                           name, "found %s of rank %u, expected %s of rank %u%s", trn_dtype_name(t->dtype), t->rank,
                           trn_dtype_name(dtype), ranks[i], packed ? ", packed" : "");
     }
@@ -63,7 +63,7 @@ static trn_status check_operands(const trn_file *file, const trn_record_operator
                                !trn_input_record(file, record, trn_in_recurrent_initial_c) &&
                                !trn_output_record(file, record, trn_out_recurrent_y_c)),
                       "initial_c", "only an LSTM has peepholes and a cell state");
-    return TRN_OK;
+    return trn_check_packed(file, record, trn_in_recurrent_ranges, 2, error);
 }
 
 static trn_status check(const trn_file *file, const trn_record_operator *record, trn_error *error) {
@@ -124,6 +124,7 @@ static trn_status expect_all(const trn_op *op, const recurrent_plan *p, trn_erro
         {0, trn_in_recurrent_sequence_lens, {b}},
         {0, trn_in_recurrent_initial_h, {d, b, h}},
         {0, trn_in_recurrent_initial_c, {d, b, h}},
+        {0, trn_in_recurrent_ranges, {d, 3}},
         {1, trn_out_recurrent_y, {p->steps, d, b, h}},
         {1, trn_out_recurrent_y_h, {d, b, h}},
         {1, trn_out_recurrent_y_c, {d, b, h}},
@@ -146,9 +147,27 @@ static int is_plain(const trn_op *op, const recurrent_plan *p) {
     return 1;
 }
 
+static recurrent_kernels kernels_of(const trn_ukernels *k, const recurrent_plan *p, int int8) {
+#define KERNELS(precision)                                                                               \
+    {                                                                                                    \
+        .steps = p->cell == trn_cell_LSTM  ? k->precision##_lstm_steps                                   \
+                 : p->cell == trn_cell_RNN ? k->precision##_rnn_steps                                    \
+                 : p->hidden_gate          ? k->precision##_gru_before_steps                             \
+                                           : k->precision##_gru_steps,                                   \
+        .rnn = k->precision##_rnn_cell, .lstm = k->precision##_lstm_cell, .gru = k->precision##_gru_cell, \
+        .reset = k->precision##_gru_reset, .update = k->precision##_gru_update                           \
+    }
+    const recurrent_kernels f32 = KERNELS(f32), i8 = KERNELS(i8);
+    return int8 ? i8 : f32;
+#undef KERNELS
+}
+
 // The buffers of one run, added up or handed out.
-static void take_buffers(const recurrent_plan *p, trn_scratch *scratch, recurrent_buffers *b) {
+static void take_buffers(const trn_op *op, recurrent_plan *p, trn_scratch *scratch) {
+    recurrent_buffers *b = &p->buffers;
     int64_t rows = p->batch, extra = p->hidden_gate ? p->padded : 0;
+    const trn_view *weights = trn_input(op, trn_in_recurrent_input_weights),
+                   *hidden = trn_input(op, trn_in_recurrent_hidden_input_weights);
     b->h = trn_scratch_take(scratch, rows * p->hidden, sizeof(float));
     b->c = trn_scratch_take(scratch, p->cell == trn_cell_LSTM ? rows * p->hidden : 0, sizeof(float));
     b->gates = trn_scratch_take(scratch, p->block * rows * p->columns, sizeof(float));
@@ -157,7 +176,14 @@ static void take_buffers(const recurrent_plan *p, trn_scratch *scratch, recurren
         trn_scratch_take(scratch, p->cell == trn_cell_GRU && !p->hidden_gate ? rows * p->columns : 0, sizeof(float));
     b->reset_h = trn_scratch_take(scratch, p->hidden_gate ? rows * p->hidden : 0, sizeof(float));
     b->steps = trn_scratch_take(scratch, rows == 1 ? TRN_STEPS_SCRATCH * p->padded : 0, sizeof(float));
+    b->codes = trn_scratch_take(
+        scratch, rows == 1 && trn_is_int8(weights) ? trn_codes_size(p->input) + trn_codes_size(p->hidden) : 0, 1);
     b->lens = trn_scratch_take(scratch, rows, sizeof(int32_t));
+    p->by_input = trn_product_take(weights, p->columns, p->input, p->block * rows, scratch);
+    p->by_recurrent = trn_product_take(weights, p->columns, p->hidden, rows, scratch);
+    if (!hidden) return;
+    p->by_hidden_input = trn_product_take(hidden, p->padded, p->input, p->block * rows, scratch);
+    p->by_hidden_recurrent = trn_product_take(hidden, p->padded, p->hidden, rows, scratch);
 }
 
 static trn_status prepare(trn_op *op, trn_error *error) {
@@ -197,7 +223,7 @@ static trn_status prepare(trn_op *op, trn_error *error) {
     if (p->block > p->steps) p->block = p->steps;
     if (p->block < 1) p->block = 1;
     trn_scratch scratch = {0};
-    take_buffers(p, &scratch, &p->buffers);
+    take_buffers(op, p, &scratch);
     if (scratch.overflow) return TRN_OP_FAIL(op, error, TRN_OVERFLOW, "x", "the batch is too large");
     op->workspace_size = scratch.used;
     op->work = (double)p->steps * (double)p->batch * (double)p->directions *
@@ -219,14 +245,9 @@ static trn_status take_lens(const trn_op *op, const recurrent_plan *p, const trn
     return TRN_OK;
 }
 
-static const float *matrix(const trn_op *op, uint32_t input, int64_t d, int64_t rows, int64_t columns) {
+static const float *part_of(const trn_op *op, uint32_t input, int64_t d) {
     const trn_view *v = trn_input(op, input);
-    return v && v->data ? (const float *)v->data + d * rows * columns : NULL;  // a bound one has no address yet
-}
-
-static const float *row_of(const trn_op *op, uint32_t input, int64_t d) {
-    const trn_view *v = trn_input(op, input);
-    return v && v->data ? (const float *)v->data + d * v->strides[0] : NULL;
+    return v && v->data ? (const float *)v->data + d * v->strides[0] : NULL;  // a bound one has no address yet
 }
 
 static trn_steps steps_of(const recurrent_plan *p, const recurrent_direction *d) {
@@ -243,7 +264,9 @@ static trn_steps steps_of(const recurrent_plan *p, const recurrent_direction *d)
                    .hidden_r = d->hidden_recurrent_weights,
                    .hidden_init = d->hidden_bias,
                    .y_stride = y ? sign * (ptrdiff_t)y->strides[0] : 0,
-                   .scratch = p->buffers.steps};
+                   .scratch = p->buffers.steps,
+                   .codes = p->buffers.codes,
+                   .ranges = d->ranges};
     if (p->inputs_apart) s.k = 0, s.init_stride = sign * (ptrdiff_t)p->columns;
     if (p->inputs_apart && p->hidden_gate) s.hidden_init_stride = sign * (ptrdiff_t)p->padded;
     return s;
@@ -253,13 +276,14 @@ static trn_steps steps_of(const recurrent_plan *p, const recurrent_direction *d)
 static void resolve(const trn_op *op, recurrent_plan *p) {
     for (int64_t i = 0; i < p->directions; i++)
         p->each[i] = (recurrent_direction){
-            .input_weights = matrix(op, trn_in_recurrent_input_weights, i, p->input, p->columns),
-            .recurrent_weights = matrix(op, trn_in_recurrent_recurrent_weights, i, p->hidden, p->columns),
-            .bias = row_of(op, trn_in_recurrent_bias, i),
-            .hidden_input_weights = matrix(op, trn_in_recurrent_hidden_input_weights, i, p->input, p->padded),
-            .hidden_recurrent_weights = matrix(op, trn_in_recurrent_hidden_recurrent_weights, i, p->hidden, p->padded),
-            .hidden_bias = row_of(op, trn_in_recurrent_hidden_bias, i),
-            .peepholes = row_of(op, trn_in_recurrent_peepholes, i),
+            .input_weights = part_of(op, trn_in_recurrent_input_weights, i),
+            .recurrent_weights = part_of(op, trn_in_recurrent_recurrent_weights, i),
+            .bias = part_of(op, trn_in_recurrent_bias, i),
+            .hidden_input_weights = part_of(op, trn_in_recurrent_hidden_input_weights, i),
+            .hidden_recurrent_weights = part_of(op, trn_in_recurrent_hidden_recurrent_weights, i),
+            .hidden_bias = part_of(op, trn_in_recurrent_hidden_bias, i),
+            .peepholes = part_of(op, trn_in_recurrent_peepholes, i),
+            .ranges = part_of(op, trn_in_recurrent_ranges, i),
             .functions = p->functions + i * p->activations,
             .lens = trn_input(op, trn_in_recurrent_sequence_lens) ? p->buffers.lens : NULL,
             .reverse = p->direction == trn_direction_REVERSE || i == 1,
@@ -272,7 +296,8 @@ static void resolve(const trn_op *op, recurrent_plan *p) {
 static void place(trn_op *op) {
     recurrent_plan *p = op->plan;
     trn_scratch scratch = {.base = op->workspace};
-    take_buffers(p, &scratch, &p->buffers);
+    take_buffers(op, p, &scratch);
+    p->kernels = kernels_of(op->ukernels, p, p->by_input.int8);
     p->flow = (recurrent_flow){
         .x = trn_input(op, trn_in_recurrent_x),
         .initial = {trn_input(op, trn_in_recurrent_initial_h), trn_input(op, trn_in_recurrent_initial_c)},
@@ -281,7 +306,7 @@ static void place(trn_op *op) {
     };
     resolve(op, p);
     p->fixed = 1;
-    for (uint32_t i = trn_in_recurrent_input_weights; i <= trn_in_recurrent_peepholes; i++)
+    for (uint32_t i = trn_in_recurrent_input_weights; i <= trn_in_recurrent_ranges; i++)
         if (trn_input(op, i) && trn_is_bound(op->file, trn_input_record(op->file, op->record, i))) p->fixed = 0;
 }
 
@@ -309,12 +334,8 @@ static void end_state(const recurrent_plan *p, int i, int64_t d, const float *st
     for (int64_t u = 0; u < p->hidden; u++) to[u * last->strides[2]] = state[u];
 }
 
-static void run_steps(const trn_op *op, const recurrent_plan *p, trn_steps *steps) {
-    const trn_ukernels *k = op->ukernels;
-    if (p->cell == trn_cell_LSTM) k->f32_lstm_steps(steps);
-    else if (p->cell == trn_cell_RNN) k->f32_rnn_steps(steps);
-    else if (p->hidden_gate) k->f32_gru_before_steps(steps);
-    else k->f32_gru_steps(steps);
+static void run_steps(const recurrent_plan *p, trn_steps *steps) {
+    p->kernels.steps(steps);
     steps->turn += steps->count;
 }
 
@@ -333,7 +354,7 @@ static void run_blocks(const trn_op *op, const recurrent_plan *p, recurrent_dire
         s->init = b->gates + start * p->columns;
         if (p->hidden_gate) s->hidden_init = b->hidden + start * p->padded;
         if (y) s->y = (float *)y->data + (first + start) * y->strides[0] + d->index * y->strides[1];
-        run_steps(op, p, s);
+        run_steps(p, s);
     }
 }
 
@@ -348,7 +369,7 @@ static void run_row(const trn_op *op, const recurrent_plan *p, recurrent_directi
         int64_t start = d->reverse ? p->steps - 1 : 0;
         s->x = (const float *)x->data + start * x->strides[0];
         if (y) s->y = (float *)y->data + start * y->strides[0] + d->index * y->strides[1];
-        run_steps(op, p, s);
+        run_steps(p, s);
     }
     end_state(p, 0, d->index, s->h);
     if (p->cell == trn_cell_LSTM) end_state(p, 1, d->index, s->c);

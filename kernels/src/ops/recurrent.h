@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-#include "../ops.h"
+#include "product.h"
 
 typedef struct recurrent_function {
     uint32_t function;
@@ -21,13 +21,15 @@ typedef struct recurrent_buffers {
     float *h_gates;  // [batch, columns] GRU that resets after: sums of the recurrent part
     float *reset_h;  // [batch, hidden] GRU that resets before: r * h
     float *steps;    // scratch memory of the kernels for one row
+    int8_t *codes;   // int8: likewise
     int32_t *lens;   // [batch] steps of each row
 } recurrent_buffers;
 
 // One direction's operands.
 typedef struct recurrent_direction {
-    const float *input_weights, *recurrent_weights, *bias;
-    const float *hidden_input_weights, *hidden_recurrent_weights, *hidden_bias, *peepholes;
+    const void *input_weights, *recurrent_weights, *hidden_input_weights, *hidden_recurrent_weights;
+    const float *bias, *hidden_bias, *peepholes;
+    const float *ranges;  // of x, h and r * h, or NULL
     const recurrent_function *functions;
     const int32_t *lens;  // [batch], NULL: every row has all steps
     int reverse;
@@ -39,6 +41,16 @@ typedef struct recurrent_direction {
 typedef struct recurrent_flow {
     const trn_view *x, *initial[2], *y, *last[2];  // initial, last: of h and c
 } recurrent_flow;
+
+// The kernels of the plain cell, of the precision of the weights.
+typedef struct recurrent_kernels {
+    void (*steps)(const trn_steps *steps);
+    void (*rnn)(size_t n, const float *gates, float *h);
+    void (*lstm)(size_t n, const float *gates, const float *c, float *c_out, float *h);
+    void (*gru)(size_t n, const float *x_gates, const float *h_gates, const float *h, float *h_out);
+    void (*reset)(size_t n, float *gates, const float *h, float *reset_h);
+    void (*update)(size_t n, const float *gates, const float *hidden, const float *h, float *h_out);
+} recurrent_kernels;
 
 typedef struct recurrent_plan {
     uint32_t cell, direction;
@@ -59,6 +71,9 @@ typedef struct recurrent_plan {
     recurrent_flow flow;
     recurrent_direction each[2];
     recurrent_buffers buffers;
+    recurrent_kernels kernels;
+    // By the four matrices; of several rows, or steps, at once.
+    trn_product by_input, by_recurrent, by_hidden_input, by_hidden_recurrent;
 } recurrent_plan;
 
 // The input's products for m rows of x, a chain from the bias each, into gates (and hidden).

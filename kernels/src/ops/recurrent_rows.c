@@ -7,12 +7,11 @@
 void trn_recurrent_multiply_input(const trn_op *op, const recurrent_plan *p, const recurrent_direction *d, int64_t m,
                                   const float *x, int64_t x_stride, float *gates, int64_t gates_stride, float *hidden,
                                   int64_t hidden_stride) {
-    size_t panel = p->gates == 1 ? 64 : 16 * (size_t)p->gates;
-    op->ukernels->f32_gemm((size_t)m, (size_t)p->columns, (size_t)p->input, x, (ptrdiff_t)x_stride, d->input_weights,
-                           panel, d->bias, 0, gates, (ptrdiff_t)gates_stride);
+    trn_multiply(op->ukernels, &p->by_input, d->input_weights, d->ranges, m, x, x_stride, d->bias, 0, gates,
+                 gates_stride);
     if (p->hidden_gate)
-        op->ukernels->f32_gemm((size_t)m, (size_t)p->padded, (size_t)p->input, x, (ptrdiff_t)x_stride,
-                               d->hidden_input_weights, 64, d->hidden_bias, 0, hidden, (ptrdiff_t)hidden_stride);
+        trn_multiply(op->ukernels, &p->by_hidden_input, d->hidden_input_weights, d->ranges, m, x, x_stride,
+                     d->hidden_bias, 0, hidden, hidden_stride);
 }
 
 // The input's products of n steps from time t on, all rows, in as few matrix products as x's strides allow.
@@ -47,21 +46,21 @@ static void multiply_rows(const trn_op *op, const recurrent_plan *p, const recur
 // Continues the sums of all rows with the hidden state's products.
 static void multiply_hidden(const trn_op *op, const recurrent_plan *p, const recurrent_direction *d,
                             const recurrent_buffers *b, float *gates) {
-    size_t panel = p->gates == 1 ? 64 : 16 * (size_t)p->gates, rows = (size_t)p->batch, n = (size_t)p->columns,
-           h = (size_t)p->hidden;
+    const int64_t rows = p->batch, n = p->columns;
+    const float *range = d->ranges ? d->ranges + 1 : NULL;
     if (p->cell != trn_cell_GRU || p->hidden_gate) {
-        op->ukernels->f32_gemm(rows, n, h, b->h, (ptrdiff_t)h, d->recurrent_weights, panel, gates, (ptrdiff_t)n, gates,
-                               (ptrdiff_t)n);
+        trn_multiply(op->ukernels, &p->by_recurrent, d->recurrent_weights, range, rows, b->h, p->hidden, gates, n,
+                     gates, n);
         return;
     }
     // Reset after the product: z and r continue their chains, the hidden gate's recurrent part starts one of its own.
-    for (size_t r = 0; r < rows; r++)
-        for (size_t j = 0; j < n; j += 48) {
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t j = 0; j < n; j += 48) {
             memcpy(b->h_gates + r * n + j, gates + r * n + j, 32 * sizeof(float));
             memcpy(b->h_gates + r * n + j + 32, d->hidden_bias + j / 3, 16 * sizeof(float));
         }
-    op->ukernels->f32_gemm(rows, n, h, b->h, (ptrdiff_t)h, d->recurrent_weights, panel, b->h_gates, (ptrdiff_t)n,
-                           b->h_gates, (ptrdiff_t)n);
+    trn_multiply(op->ukernels, &p->by_recurrent, d->recurrent_weights, range, rows, b->h, p->hidden, b->h_gates, n,
+                 b->h_gates, n);
 }
 
 // The cell of every row that is still within its length.
@@ -75,21 +74,21 @@ static void apply_cell(const trn_op *op, const recurrent_plan *p, const recurren
               *c = b->c + (p->cell == trn_cell_LSTM ? r * p->hidden : 0);
         const float *h_gates = b->h_gates + (p->cell == trn_cell_GRU && !p->hidden_gate ? r * p->columns : 0);
         if (!p->plain) trn_recurrent_cell(k, p, d->functions, d->peepholes, g, h_gates, h, c);
-        else if (p->cell == trn_cell_LSTM) k->f32_lstm_cell(n, g, c, c, h);
-        else if (p->cell == trn_cell_RNN) k->f32_rnn_cell(n, g, h);
-        else if (!p->hidden_gate) k->f32_gru_cell(n, g, h_gates, h, h);
+        else if (p->cell == trn_cell_LSTM) p->kernels.lstm(n, g, c, c, h);
+        else if (p->cell == trn_cell_RNN) p->kernels.rnn(n, g, h);
+        else if (!p->hidden_gate) p->kernels.gru(n, g, h_gates, h, h);
         if (p->hidden_gate) {
-            if (p->plain) k->f32_gru_reset(n, g, h, b->reset_h + r * p->hidden);
+            if (p->plain) p->kernels.reset(n, g, h, b->reset_h + r * p->hidden);
             else trn_recurrent_reset(k, p, d->functions, g, h, b->reset_h + r * p->hidden);
         }
     }
     if (!p->hidden_gate) return;
-    k->f32_gemm((size_t)p->batch, (size_t)p->padded, n, b->reset_h, (ptrdiff_t)n, d->hidden_recurrent_weights, 64,
-                hidden, (ptrdiff_t)p->padded, hidden, (ptrdiff_t)p->padded);
+    trn_multiply(k, &p->by_hidden_recurrent, d->hidden_recurrent_weights, d->ranges ? d->ranges + 2 : NULL, p->batch,
+                 b->reset_h, p->hidden, hidden, p->padded, hidden, p->padded);
     for (int64_t r = 0; r < p->batch; r++) {
         if (d->lens && step >= d->lens[r]) continue;
         float *h = b->h + r * p->hidden;
-        if (p->plain) k->f32_gru_update(n, gates + r * p->columns, hidden + r * p->padded, h, h);
+        if (p->plain) p->kernels.update(n, gates + r * p->columns, hidden + r * p->padded, h, h);
         else trn_recurrent_update(k, p, d->functions, gates + r * p->columns, hidden + r * p->padded, h);
     }
 }

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// Products of rows with a packed matrix, whatever its precision.
+#ifndef TRN_PRODUCT_H
+#define TRN_PRODUCT_H
+
+#include "../ops.h"
+
+// What the matrix of an operand needs beside its address.
+typedef struct trn_product {
+    size_t n, k;          // columns that are wanted; rows of the matrix
+    size_t panel;         // columns of a panel
+    int int8;             // 0: float32, which needs nothing of what follows
+    size_t codes_stride;  // bytes of a row of codes
+    int8_t *codes;        // of up to TRN_PRODUCT_ROWS rows
+    float *scales;        // likewise
+} trn_product;
+
+// Rows of a matrix of int8 are coded so many at a time, which then share each weight that is read.
+enum { TRN_PRODUCT_ROWS = 32 };
+
+// Whether a packed operand holds int8.
+static inline int trn_is_int8(const trn_view *weights) { return weights->dtype == trn_dtype_I8; }
+
+// Bytes of the codes of one row of k.
+static inline size_t trn_codes_size(int64_t k) { return ((size_t)k + 31) / 32 * 32; }
+
+// The product with `weights`, for up to `rows` rows at once; its scratch memory is taken, or added up.
+trn_product trn_product_take(const trn_view *weights, int64_t n, int64_t k, int64_t rows, trn_scratch *scratch);
+
+// y = init + x W for m rows, any number. Strides are in floats, w is a matrix of the operand, init NULL for zeros. range: the largest
+// magnitude of x that int8 tells apart, or NULL.
+void trn_multiply(const trn_ukernels *kernels, const trn_product *p, const void *w, const float *range, int64_t m,
+                  const float *x, int64_t x_stride, const float *init, int64_t init_stride, float *y, int64_t y_stride);
+
+// All packed operands of an operator are of one precision; an operand `range` stands beside int8 alone.
+trn_status trn_check_packed(const trn_file *file, const trn_record_operator *record, uint32_t range, uint32_t rank,
+                            trn_error *error);
+
+#endif
