@@ -129,7 +129,8 @@ static trn_status size_tensor(trn_plan *plan, uint64_t i, trn_error *error) {
             return trn_fail(error, TRN_SHAPE, TRN_NOWHERE, tensor_name(plan, i), "dims", "dimension %u would be %lld",
                             k, (long long)view->dims[k]);
         view->strides[k] = n;
-        int64_t size = t->packing == trn_packing_I8_PANELS && k + 2u == t->rank ? trn_i8_rows(view->dims[k]) : view->dims[k];
+        int64_t size =
+            t->packing == trn_packing_I8_PANELS && k + 2u == t->rank ? trn_i8_rows(view->dims[k]) : view->dims[k];
         if (!trn_mul(n, size > 0 ? size : 1, &n) || n > MAX_BYTES / 8)
             return trn_fail(error, TRN_OVERFLOW, TRN_NOWHERE, tensor_name(plan, i), "dims",
                             "the tensor would be too large to address");

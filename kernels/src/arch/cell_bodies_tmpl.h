@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernels of the cells: included for each precision, with CELL and CELL_SLOT, the names of what it needs and makes, and
-// CELL_FMA set.
+// The kernels of the cells: included for each precision, with CELL and CELL_SLOT, the names of what it needs and makes,
+// and CELL_FMA set.
 
 // (1 - z) * candidate + z * h.
-TRN_INLINE vf CELL(mix)(vf z, vf candidate, vf h) { return CELL_FMA(vf_sub(vf_set1(1.0f), z), candidate, vf_mul(z, h)); }
+TRN_INLINE vf CELL(mix)(vf z, vf candidate, vf h) {
+    return CELL_FMA(vf_sub(vf_set1(1.0f), z), candidate, vf_mul(z, h));
+}
 
 static void CELL_SLOT(rnn_cell)(size_t n, const float *gates, float *h) {
-    for (size_t at = 0; at < n; at += VF_LANES)
-        cell_store(h + at, CELL(tanh)(vf_load(gates + at)), cell_lanes(n, at));
+    for (size_t at = 0; at < n; at += VF_LANES) cell_store(h + at, CELL(tanh)(vf_load(gates + at)), cell_lanes(n, at));
 }
 
 static void CELL_SLOT(lstm_cell)(size_t n, const float *gates, const float *c, float *c_out, float *h) {
@@ -28,7 +29,7 @@ static void CELL_SLOT(lstm_cell)(size_t n, const float *gates, const float *c, f
 // A few blocks at a time, so that what tanh waits for fits on the stack. x_part: of the hidden gate's
 // sums, blocks of 16 units x_block apart.
 TRN_INLINE void CELL(gru)(size_t n, const float *x_part, size_t x_block, const float *h_gates, const float *h,
-                         float *h_out) {
+                          float *h_out) {
     enum { CHUNK = 8 * CELL_BLOCK };
     float hidden[CHUNK];
     for (size_t first = 0; first < n; first += CHUNK) {
@@ -48,8 +49,7 @@ TRN_INLINE void CELL(gru)(size_t n, const float *x_part, size_t x_block, const f
     }
 }
 
-static void CELL_SLOT(gru_cell)(size_t n, const float *x_gates, const float *h_gates, const float *h,
-                                     float *h_out) {
+static void CELL_SLOT(gru_cell)(size_t n, const float *x_gates, const float *h_gates, const float *h, float *h_out) {
     CELL(gru)(n, x_gates + 2 * CELL_BLOCK, 3 * CELL_BLOCK, h_gates, h, h_out);
 }
 
@@ -63,8 +63,7 @@ static void CELL_SLOT(gru_reset)(size_t n, float *gates, const float *h, float *
     }
 }
 
-static void CELL_SLOT(gru_update)(size_t n, const float *gates, const float *hidden, const float *h,
-                                       float *h_out) {
+static void CELL_SLOT(gru_update)(size_t n, const float *gates, const float *hidden, const float *h, float *h_out) {
     for (size_t at = 0; at < n; at += VF_LANES) {
         const size_t lanes = cell_lanes(n, at);
         vf z = vf_load(gates + cell_gate(at, 2)), candidate = CELL(tanh)(cell_load(hidden + at, lanes));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs of steps of one row with int8 weights: each step makes codes of x and h, and of r * h where the cell resets first.
+// Runs of steps of one row with int8 weights: each step makes codes of x and h, and of r * h where the cell resets
+// first.
 
 // What the panels of a step read beside the weights. x: NULL where init has its products already.
 typedef struct i8_operands {
@@ -20,8 +21,8 @@ TRN_INLINE i8_operands i8_step_at(const trn_steps *s, size_t at, const float *h,
     return o;
 }
 
-// The sums of a panel whose first column is `column`, of `vectors` vectors. x_part, hidden_init: of the GRU that resets after its
-// product, from the panel's first unit on: its hidden gate ends with x, and h starts from a bias of its own.
+// The sums of a panel whose first column is `column`, of `vectors` vectors. x_part, hidden_init: of the GRU that resets
+// after its product, from the panel's first unit on: its hidden gate ends with x, and h starts from a bias of its own.
 TRN_INLINE void i8_step_run(const trn_steps *s, const i8_operands *o, size_t column, float *sums, float *x_part,
                             const float *hidden_init, const int vectors) {
     enum { GATE = CELL_BLOCK / VF_LANES };
@@ -48,19 +49,30 @@ TRN_INLINE void i8_step_run(const trn_steps *s, const i8_operands *o, size_t col
                  i8_value(value[j], sum[0][j], o->h_scale, r + (size_t)j * VF_LANES * I8_CELL));
 }
 
+// Where sums cannot stay in registers anyway, one function does for all widths.
+#if VF_TILE_SUMS >= 6
+#define I8_STEP TRN_INLINE
+#else
+#define I8_STEP static TRN_NOINLINE
+#endif
+I8_STEP void i8_step_any(const trn_steps *s, const i8_operands *o, size_t column, float *sums, float *x_part,
+                         const float *hidden_init, const int eights) {
+    i8_step_run(s, o, column, sums, x_part, hidden_init, 8 / VF_LANES * eights);
+}
+
 typedef void i8_step_function(const trn_steps *s, const i8_operands *o, size_t column, float *sums);
-#define I8_STEP(name, eights)                                                                            \
+#define I8_STEP_TILE(name, eights)                                                                        \
     static TRN_NOINLINE void name(const trn_steps *s, const i8_operands *o, size_t column, float *sums) { \
-        i8_step_run(s, o, column, sums, NULL, NULL, 8 / VF_LANES * (eights));                            \
+        i8_step_any(s, o, column, sums, NULL, NULL, eights);                                              \
     }
-I8_STEP(i8_step_2, 2)
-I8_STEP(i8_step_4, 4)
-I8_STEP(i8_step_6, 6)
-I8_STEP(i8_step_8, 8)
+I8_STEP_TILE(i8_step_2, 2)
+I8_STEP_TILE(i8_step_4, 4)
+I8_STEP_TILE(i8_step_6, 6)
+I8_STEP_TILE(i8_step_8, 8)
 static i8_step_function *const i8_step_whole[5] = {NULL, i8_step_2, i8_step_4, i8_step_6, i8_step_8};
 
 static TRN_NOINLINE void i8_step_gru(const trn_steps *s, const i8_operands *o, size_t unit, float *x_part) {
-    i8_step_run(s, o, 3 * unit, s->scratch, x_part + unit, s->hidden_init + unit, 3 * CELL_BLOCK / VF_LANES);
+    i8_step_any(s, o, 3 * unit, s->scratch, x_part + unit, s->hidden_init + unit, 6);
 }
 
 // All columns of a step, in panels from the first on or from the last.

@@ -3,7 +3,7 @@
 // their order nor the instruction set matters, and lead back to floats by operations that round once each.
 
 enum { I8_CELL = 4, I8_VECTORS = 64 / VF_LANES };  // bytes; vectors of the widest panel
-#define I8_TINY 0x1p-100f  // a row that does not reach it counts as zeros
+#define I8_TINY 0x1p-100f                          // a row that does not reach it counts as zeros
 
 // One lane has more sums than registers anyway.
 #if VF_TILE_SUMS >= 6
@@ -85,8 +85,8 @@ TRN_INLINE vf i8_value(vf init, vi sum, vf x_scale, const char *scales) {
 
 // What a tile needs beside its size: every pointer at the tile's first element.
 typedef struct i8_tile {
-    size_t quads;           // cells of a column: k / 4, rounded up
-    const int8_t *x;        // codes, rows x_stride apart
+    size_t quads;     // cells of a column: k / 4, rounded up
+    const int8_t *x;  // codes, rows x_stride apart
     size_t x_stride;
     const float *x_scales;  // of each row
     const char *w;          // rows of cells, w_stride bytes apart; then start values, then scales
@@ -127,7 +127,7 @@ I8_TILE(i8_3x2, 3, 2)
 I8_TILE(i8_4x2, 4, 2)
 #endif
 static i8_function *const i8_rows[VI_TILE_ROWS + 1] = {
-    NULL, i8_1x2,
+    NULL,   i8_1x2,
 #if VI_TILE_ROWS >= 4
     i8_2x2, i8_3x2, i8_4x2,
 #endif
@@ -138,10 +138,12 @@ static void i8_part(const i8_tile *whole, i8_function *run, size_t rows, size_t 
     float copy[64];
     i8_tile t = *whole;
     memset(copy, 0, sizeof copy);
-    for (size_t i = 0; i < rows; i++) memcpy(copy + i * width, t.init + (ptrdiff_t)i * t.init_stride, columns * sizeof *copy);
+    for (size_t i = 0; i < rows; i++)
+        memcpy(copy + i * width, t.init + (ptrdiff_t)i * t.init_stride, columns * sizeof *copy);
     t.init = t.y = copy, t.init_stride = t.y_stride = (ptrdiff_t)width;
     run(&t);
-    for (size_t i = 0; i < rows; i++) memcpy(whole->y + (ptrdiff_t)i * whole->y_stride, copy + i * width, columns * sizeof *copy);
+    for (size_t i = 0; i < rows; i++)
+        memcpy(whole->y + (ptrdiff_t)i * whole->y_stride, copy + i * width, columns * sizeof *copy);
 }
 
 // A panel: for one row all of it where the registers hold the sums, else 16 columns at a time for a few rows.
@@ -210,7 +212,8 @@ static void TRN_KERNEL(i8_check)(size_t n, size_t k, const void *w, size_t panel
         const char *cells = (const char *)w + column * I8_CELL * (quads + 2);
         for (size_t at = 0; at < stride; at += VF_LANES * I8_CELL) {
             vi sums = vi_set1(0);
-            for (size_t q = 0; q < quads; q++) broken = vi_or(broken, i8_broken(vi_load_cells(cells + q * stride + at), &sums));
+            for (size_t q = 0; q < quads; q++)
+                broken = vi_or(broken, i8_broken(vi_load_cells(cells + q * stride + at), &sums));
             const vi start = vi_load_cells(cells + quads * stride + at);
             const vi rest = vi_add(start, vi_sub(vi_shift_left(sums, 7), sums));
             broken = vi_or(broken, vi_or(rest, vi_sub(vi_set1(0), rest)));

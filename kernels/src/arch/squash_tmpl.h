@@ -8,7 +8,9 @@
 // The quotient is 1 at the clamp, and up to there it nowhere exceeds 1.
 #define SQUASH_CLAMP 8.828125f  // the last 64th up to which the quotient, rounded so, nowhere exceeds 1
 // fused: 0 rounds each multiply-add twice, on every instruction set.
-TRN_INLINE vf squash_fma(vf a, vf b, vf c, const int fused) { return fused ? vf_fma(a, b, c) : vf_add(vf_mul(a, b), c); }
+TRN_INLINE vf squash_fma(vf a, vf b, vf c, const int fused) {
+    return fused ? vf_fma(a, b, c) : vf_add(vf_mul(a, b), c);
+}
 TRN_INLINE vf squash(vf x, const float r, const int fused) {
     const float r2 = r * r, q0 = 2.0f / r, clamp = (fused ? 9.25f : SQUASH_CLAMP) / r;
     x = vf_at_least(vf_set1(-clamp), vf_at_most(vf_set1(clamp), x));

@@ -31,7 +31,7 @@ typedef struct conv_plan {
     int64_t width, element;           // floats of such a tap, and the stride between them
     int64_t block;                    // rows at once
     int depthwise, turned, gather, split, direct;
-    trn_product product;               // of whole windows
+    trn_product product;                // of whole windows
     float *turned_x, *gathered, *sums;  // [x], [block, k], [block, columns], where there is use for them
     uint32_t function;
     float alpha, beta;
@@ -45,9 +45,9 @@ static trn_status check(const trn_file *file, const trn_record_operator *record,
     TRN_CHECK_REQUIRE(file, record, error,
                       x->dtype == trn_dtype_F32 && y->dtype == trn_dtype_F32 && x->rank >= 3 && x->rank == y->rank, "x",
                       "x and y must be float32 of the same rank, 3 or more");
-    TRN_CHECK_REQUIRE(file, record, error,
-                      w->packing == trn_packing_NONE ? w->dtype == trn_dtype_F32 && w->rank == 2 : w->rank == 3, "weights",
-                      "expected one packed matrix a group, or float32 of rank 2 where each channel is a group");
+    TRN_CHECK_REQUIRE(
+        file, record, error, w->packing == trn_packing_NONE ? w->dtype == trn_dtype_F32 && w->rank == 2 : w->rank == 3,
+        "weights", "expected one packed matrix a group, or float32 of rank 2 where each channel is a group");
     TRN_CHECK_REQUIRE(file, record, error, !bias || (bias->dtype == trn_dtype_F32 && bias->rank == 1), "bias",
                       "expected float32 of rank 1");
     TRN_CHECK_REQUIRE(file, record, error, trn_is_activation(trn_integer(file, record, trn_at_conv_function)),

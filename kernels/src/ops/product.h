@@ -27,8 +27,8 @@ static inline size_t trn_codes_size(int64_t k) { return ((size_t)k + 31) / 32 * 
 // The product with `weights`, for up to `rows` rows at once; its scratch memory is taken, or added up.
 trn_product trn_product_take(const trn_view *weights, int64_t n, int64_t k, int64_t rows, trn_scratch *scratch);
 
-// y = init + x W for m rows, any number. Strides are in floats, w is a matrix of the operand, init NULL for zeros. range: the largest
-// magnitude of x that int8 tells apart, or NULL.
+// y = init + x W for m rows, any number. Strides are in floats, w is a matrix of the operand, init NULL for zeros.
+// range: the largest magnitude of x that int8 tells apart, or NULL.
 void trn_multiply(const trn_ukernels *kernels, const trn_product *p, const void *w, const float *range, int64_t m,
                   const float *x, int64_t x_stride, const float *init, int64_t init_stride, float *y, int64_t y_stride);
 

@@ -37,8 +37,8 @@ static trn_status check_operands(const trn_file *file, const trn_record_operator
         int packed = trn_operand_row_of(trn_op_recurrent, 0, i)->layout == trn_layout_packed;
         uint8_t dtype = i == trn_in_recurrent_sequence_lens ? trn_dtype_I32 : packed ? t->dtype : trn_dtype_F32;
         TRN_CHECK_REQUIRE(file, record, error,
-                          t->rank == ranks[i] && t->dtype == dtype && (t->packing != trn_packing_NONE) == packed,
-                          name, "found %s of rank %u, expected %s of rank %u%s", trn_dtype_name(t->dtype), t->rank,
+                          t->rank == ranks[i] && t->dtype == dtype && (t->packing != trn_packing_NONE) == packed, name,
+                          "found %s of rank %u, expected %s of rank %u%s", trn_dtype_name(t->dtype), t->rank,
                           trn_dtype_name(dtype), ranks[i], packed ? ", packed" : "");
     }
     for (uint32_t i = 0; i < record->output_count; i++) {
@@ -148,14 +148,14 @@ static int is_plain(const trn_op *op, const recurrent_plan *p) {
 }
 
 static recurrent_kernels kernels_of(const trn_ukernels *k, const recurrent_plan *p, int int8) {
-#define KERNELS(precision)                                                                               \
-    {                                                                                                    \
-        .steps = p->cell == trn_cell_LSTM  ? k->precision##_lstm_steps                                   \
-                 : p->cell == trn_cell_RNN ? k->precision##_rnn_steps                                    \
-                 : p->hidden_gate          ? k->precision##_gru_before_steps                             \
-                                           : k->precision##_gru_steps,                                   \
+#define KERNELS(precision)                                                                                \
+    {                                                                                                     \
+        .steps = p->cell == trn_cell_LSTM  ? k->precision##_lstm_steps                                    \
+                 : p->cell == trn_cell_RNN ? k->precision##_rnn_steps                                     \
+                 : p->hidden_gate          ? k->precision##_gru_before_steps                              \
+                                           : k->precision##_gru_steps,                                             \
         .rnn = k->precision##_rnn_cell, .lstm = k->precision##_lstm_cell, .gru = k->precision##_gru_cell, \
-        .reset = k->precision##_gru_reset, .update = k->precision##_gru_update                           \
+        .reset = k->precision##_gru_reset, .update = k->precision##_gru_update                            \
     }
     const recurrent_kernels f32 = KERNELS(f32), i8 = KERNELS(i8);
     return int8 ? i8 : f32;
