@@ -12,32 +12,42 @@ enum { I8_CELL = 4, I8_VECTORS = 64 / VF_LANES };  // bytes; vectors of the wide
 #define I8_UNROLL TRN_ROLLED
 #endif
 
-// The vector at `at`, zeros from n on.
-TRN_INLINE vf i8_load(const float *x, size_t n, size_t at) {
-    if (at + VF_LANES <= n) return vf_load(x + at);
-    return at < n ? vf_load_n(x + at, n - at) : vf_zero();
+// What is worked on at once: four vectors, of which only the last group may hold but n elements, the others being zeros.
+enum { I8_GROUP = 4 * VF_LANES };
+TRN_INLINE void i8_load(const float *x, size_t n, vf group[4]) {
+    TRN_UNROLL for (size_t i = 0; i < 4; i++) {
+        const size_t at = i * VF_LANES;
+        if (at + VF_LANES <= n) group[i] = vf_load(x + at);
+        else group[i] = at < n ? vf_load_n(x + at, n - at) : vf_zero();
+    }
 }
 
 // The bits of the largest magnitude. They order as integers do: infinity above every number, NaN above infinity.
+TRN_INLINE void i8_enlarge(vi most[4], const vf group[4]) {
+    TRN_UNROLL for (int i = 0; i < 4; i++) most[i] = vi_max(most[i], vi_and(vf_bits(group[i]), vi_set1(INT32_MAX)));
+}
 TRN_INLINE vi i8_largest(size_t n, const float *x) {
-    const vi magnitude = vi_set1(INT32_MAX);
     vi most[4] = {vi_set1(0), vi_set1(0), vi_set1(0), vi_set1(0)};
-    for (size_t at = 0; at < n; at += 4 * VF_LANES)
-        TRN_UNROLL for (size_t i = 0; i < 4; i++) most[i] =
-            vi_max(most[i], vi_and(vf_bits(i8_load(x, n, at + i * VF_LANES)), magnitude));
+    vf group[4];
+    for (; n >= I8_GROUP; n -= I8_GROUP, x += I8_GROUP) i8_load(x, I8_GROUP, group), i8_enlarge(most, group);
+    if (n) i8_load(x, n, group), i8_enlarge(most, group);
     return vi_max_across(vi_max(vi_max(most[0], most[1]), vi_max(most[2], most[3])));
 }
 
-TRN_INLINE void i8_encode(size_t n, const float *x, vf factor, const int clamp, int8_t *codes) {
-    for (size_t at = 0; at < n; at += 4 * VF_LANES) {
-        vi code[4];
-        TRN_UNROLL for (size_t i = 0; i < 4; i++) {
-            vf scaled = vf_mul(i8_load(x, n, at + i * VF_LANES), factor);
-            if (clamp) scaled = vf_at_most(vf_set1(127.0f), vf_at_least(vf_set1(-127.0f), scaled));
-            code[i] = vf_to_vi(scaled);
-        }
-        vi_store_codes(codes + at, code);
+TRN_INLINE void i8_encode_group(const vf group[4], vf factor, const int clamp, int8_t *codes) {
+    vi code[4];
+    TRN_UNROLL for (int i = 0; i < 4; i++) {
+        vf scaled = vf_mul(group[i], factor);
+        if (clamp) scaled = vf_at_most(vf_set1(127.0f), vf_at_least(vf_set1(-127.0f), scaled));
+        code[i] = vf_to_vi(scaled);
     }
+    vi_store_codes(codes, code);
+}
+TRN_INLINE void i8_encode(size_t n, const float *x, vf factor, const int clamp, int8_t *codes) {
+    vf group[4];
+    for (; n >= I8_GROUP; n -= I8_GROUP, x += I8_GROUP, codes += I8_GROUP)
+        i8_load(x, I8_GROUP, group), i8_encode_group(group, factor, clamp, codes);
+    if (n) i8_load(x, n, group), i8_encode_group(group, factor, clamp, codes);
 }
 
 // i8_quantize, with the scale in every lane.
@@ -52,7 +62,7 @@ static vf i8_code(size_t n, const float *x, const float *range, int8_t *codes) {
     }
     if (range) i8_encode(n, x, factor, 1, codes);
     else i8_encode(n, x, factor, 0, codes);
-    return vf_div(largest, vf_set1(127.0f));
+    return vf_mul(largest, vf_set1(1.0f / 127.0f));
 }
 
 static void TRN_KERNEL(i8_quantize)(size_t n, const float *x, const float *range, int8_t *codes, float *scale) {

@@ -17,8 +17,15 @@ TRN_INLINE vf squash(vf x, const float r, const int fused) {
     vf u = vf_mul(x, x), u2 = vf_mul(u, u);
     vf p = squash_fma(vf_set1(r2 * r2 * TRN_TANH_P2), u, vf_set1(r2 * TRN_TANH_P1), fused);
     vf n = squash_fma(vf_mul(x, u), p, x, fused);
-    vf q = squash_fma(vf_set1(q0 * r2 * r2 * TRN_TANH_Q2), u, vf_set1(q0 * r2 * TRN_TANH_Q1), fused);
-    q = squash_fma(u, squash_fma(u2, vf_set1(q0 * r2 * r2 * r2 * TRN_TANH_Q3), q, fused), vf_set1(q0), fused);
+    vf q;
+    if (fused) {
+        q = squash_fma(vf_set1(q0 * r2 * r2 * TRN_TANH_Q2), u, vf_set1(q0 * r2 * TRN_TANH_Q1), fused);
+        q = squash_fma(u, squash_fma(u2, vf_set1(q0 * r2 * r2 * r2 * TRN_TANH_Q3), q, fused), vf_set1(q0), fused);
+    } else {
+        q = squash_fma(vf_set1(q0 * r2 * TRN_TANH_Q1), u, vf_set1(q0), fused);
+        vf q2 = squash_fma(vf_set1(q0 * r2 * r2 * r2 * TRN_TANH_Q3), u, vf_set1(q0 * r2 * r2 * TRN_TANH_Q2), fused);
+        q = squash_fma(u2, q2, q, fused);
+    }
     vf twice = r == 1.0f ? vf_add(n, n) : n;
     return vf_div(vf_mul(twice, q), squash_fma(q, q, vf_mul(n, n), fused));
 }
