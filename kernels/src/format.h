@@ -13,7 +13,7 @@
 #define TRN_MAX_EXPRESSION 256  // terms in an expression
 #define TRN_MAX_SYMBOLS    256
 #define TRN_MAX_BLOCKS     256
-#define TRN_MAX_I8_K       131072  // rows of a matrix of I8_PANELS: a sum of so many products fits 32 bits
+#define TRN_MAX_I8_K       131072  // rows of an int8 matrix: a sum of so many products fits 32 bits
 
 // Every enumerator of the tables: trn_dtype_F32, trn_section_tensors, trn_op_dense, trn_cell_LSTM, trn_fn_TANH, ...
 enum {
@@ -61,7 +61,14 @@ typedef int64_t trn_i64;
     trn_record_##record;
 #include "tinyrnn/format.def"
 
-// Rows of cells of a panel of I8_PANELS.
-static inline int64_t trn_i8_rows(int64_t k) { return k / 4 + (k % 4 > 0) + 2; }
+// Planes of a packing of int8; 0 of another.
+static inline int trn_i8_planes(uint8_t packing) {
+    return packing == trn_packing_I8_PANELS ? 1 : packing == trn_packing_I8X2_PANELS ? 2 : 0;
+}
+// Rows of a packed matrix [k, n], of cells of 4 bytes.
+static inline int64_t trn_packed_rows(uint8_t packing, int64_t k) {
+    int planes = trn_i8_planes(packing);
+    return planes ? planes * (k / 4 + (k % 4 > 0) + 2) : k;
+}
 
 #endif

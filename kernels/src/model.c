@@ -21,12 +21,14 @@ static trn_status check_operators(const trn_file *f, trn_error *error) {
 static trn_status check_weights(const trn_file *f, const trn_ukernels *kernels, trn_error *error) {
     for (uint64_t i = 0; i < f->tensors_count; i++) {
         const trn_record_tensor *t = &f->tensors[i];
-        if (t->packing != trn_packing_I8_PANELS) continue;
+        const int planes = trn_i8_planes(t->packing);
+        if (!planes) continue;
         const int64_t k = f->dims[t->dims + t->rank - 2].value, n = f->dims[t->dims + t->rank - 1].value;
-        const size_t bytes = 4 * (size_t)n * (size_t)trn_i8_rows(k);
+        const size_t bytes = 4 * (size_t)n * (size_t)trn_packed_rows(t->packing, k);
         int valid = n % 16 == 0;
         for (uint64_t at = 0; valid && at < t->data_size; at += bytes)
-            kernels->i8_check((size_t)n, (size_t)k, f->weights + t->data_offset + at, t->panel_width, &valid);
+            kernels->i8_check((size_t)n, (size_t)k, f->weights + t->data_offset + at, (size_t)planes, t->panel_width,
+                              &valid);
         if (!valid)
             return trn_fail(error, TRN_MALFORMED, TRN_NOWHERE, trn_string(f, t->name), "weights",
                             "int8 weights of tensor %llu break the bounds of their packing", (unsigned long long)i);

@@ -122,6 +122,7 @@ static trn_status size_tensor(trn_plan *plan, uint64_t i, trn_error *error) {
     view->dtype = t->dtype;
     view->rank = t->rank;
     view->panel_width = t->panel_width;
+    view->planes = (uint8_t)trn_i8_planes(t->packing);
     int64_t n = 1;
     for (uint32_t k = t->rank; k-- > 0;) {
         view->dims[k] = dim_value(plan, t->dims + k);
@@ -129,8 +130,7 @@ static trn_status size_tensor(trn_plan *plan, uint64_t i, trn_error *error) {
             return trn_fail(error, TRN_SHAPE, TRN_NOWHERE, tensor_name(plan, i), "dims", "dimension %u would be %lld",
                             k, (long long)view->dims[k]);
         view->strides[k] = n;
-        int64_t size =
-            t->packing == trn_packing_I8_PANELS && k + 2u == t->rank ? trn_i8_rows(view->dims[k]) : view->dims[k];
+        int64_t size = k + 2u == t->rank ? trn_packed_rows(t->packing, view->dims[k]) : view->dims[k];
         if (!trn_mul(n, size > 0 ? size : 1, &n) || n > MAX_BYTES / 8)
             return trn_fail(error, TRN_OVERFLOW, TRN_NOWHERE, tensor_name(plan, i), "dims",
                             "the tensor would be too large to address");

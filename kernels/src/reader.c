@@ -223,12 +223,14 @@ static trn_status check_expressions(reader *r) {
 
 // A constant: its dims are known and their size is the record's.
 static trn_status check_weights(reader *r, const trn_record_tensor *t) {
-    int cells = t->packing == trn_packing_I8_PANELS;
-    int64_t bytes = cells ? 4 : (int64_t)trn_dtype_size(t->dtype);
+    const int planes = trn_i8_planes(t->packing);
+    int64_t bytes = planes ? 4 : (int64_t)trn_dtype_size(t->dtype);
     for (uint32_t i = 0; i < t->rank; i++) {
         const trn_record_dim *d = &r->file->dims[t->dims + i];
-        int64_t size = cells && i + 2u == t->rank ? trn_i8_rows(d->value) : d->value;
-        REQUIRE(r, d->expression == TRN_NONE && trn_mul(bytes, size, &bytes), "dims", "a constant needs constant dims");
+        REQUIRE(r, d->expression == TRN_NONE, "dims", "a constant needs constant dims");
+        REQUIRE(r, !planes || d->value <= INT64_MAX / 4, "dims", "dimension %u is %lld", i, (long long)d->value);
+        int64_t size = planes && i + 2u == t->rank ? trn_packed_rows(t->packing, d->value) : d->value;
+        REQUIRE(r, trn_mul(bytes, size, &bytes), "dims", "its size overflows");
     }
     REQUIRE(r, t->data_offset % 64 == 0 && range_ok(t->data_offset, t->data_size, r->file->weights_count),
             "data_offset", "%llu + %llu bytes does not lie in the weights, %llu bytes, at a multiple of 64",

@@ -3,7 +3,9 @@
 // their order nor the instruction set matters, and lead back to floats by operations that round once each.
 
 enum { I8_CELL = 4, I8_VECTORS = 64 / VF_LANES };  // bytes; vectors of the widest panel
-#define I8_TINY 0x1p-100f                          // a row that does not reach it counts as zeros
+#define I8_TINY  0x1p-100f                         // a row that does not reach it counts as zeros
+#define I8_FLAT  12      // magnitude of the codes, in the mean, from which on one row of codes is enough
+#define I8_PARTS 254.0f  // of a code: what it leaves is at most half of it, 127 of these
 
 // One lane has more sums than registers anyway.
 #if VF_TILE_SUMS >= 6
@@ -12,7 +14,8 @@ enum { I8_CELL = 4, I8_VECTORS = 64 / VF_LANES };  // bytes; vectors of the wide
 #define I8_UNROLL TRN_ROLLED
 #endif
 
-// What is worked on at once: four vectors, of which only the last group may hold but n elements, the others being zeros.
+// What is worked on at once: four vectors, of which only the last group may hold but n elements, the others being
+// zeros.
 enum { I8_GROUP = 4 * VF_LANES };
 TRN_INLINE void i8_load(const float *x, size_t n, vf group[4]) {
     TRN_UNROLL for (size_t i = 0; i < 4; i++) {
@@ -34,39 +37,61 @@ TRN_INLINE vi i8_largest(size_t n, const float *x) {
     return vi_max_across(vi_max(vi_max(most[0], most[1]), vi_max(most[2], most[3])));
 }
 
-TRN_INLINE void i8_encode_group(const vf group[4], vf factor, const int clamp, int8_t *codes) {
+// Codes of x * factor, and the sum of their magnitudes. rest: of what the codes leave, in parts of 1 / 254, instead.
+TRN_INLINE vi i8_encode_group(const vf group[4], vf factor, const int clamp, const int rest, int8_t *codes) {
     vi code[4];
     TRN_UNROLL for (int i = 0; i < 4; i++) {
         vf scaled = vf_mul(group[i], factor);
         if (clamp) scaled = vf_at_most(vf_set1(127.0f), vf_at_least(vf_set1(-127.0f), scaled));
         code[i] = vf_to_vi(scaled);
+        if (rest) code[i] = vf_to_vi(vf_mul(vf_sub(scaled, vi_to_vf(code[i])), vf_set1(I8_PARTS)));
     }
-    vi_store_codes(codes, code);
+    return vi_store_codes(codes, code);
 }
-TRN_INLINE void i8_encode(size_t n, const float *x, vf factor, const int clamp, int8_t *codes) {
+TRN_INLINE int32_t i8_encode(size_t n, const float *x, vf factor, const int clamp, const int rest, int8_t *codes) {
+    vi sum = vi_set1(0);
     vf group[4];
-    for (; n >= I8_GROUP; n -= I8_GROUP, x += I8_GROUP, codes += I8_GROUP)
-        i8_load(x, I8_GROUP, group), i8_encode_group(group, factor, clamp, codes);
-    if (n) i8_load(x, n, group), i8_encode_group(group, factor, clamp, codes);
+    for (; n >= I8_GROUP; n -= I8_GROUP, x += I8_GROUP, codes += I8_GROUP) {
+        i8_load(x, I8_GROUP, group);
+        sum = vi_add(sum, i8_encode_group(group, factor, clamp, rest, codes));
+    }
+    if (n) i8_load(x, n, group), sum = vi_add(sum, i8_encode_group(group, factor, clamp, rest, codes));
+    return vi_sum_across(sum);
 }
 
-// i8_quantize, with the scale in every lane.
-static vf i8_code(size_t n, const float *x, const float *range, int8_t *codes) {
+TRN_INLINE size_t i8_codes(size_t n) { return (n + 31) / 32 * 32; }
+
+// Codes with one scale, which is in every lane of the results.
+typedef struct i8_scales {
+    vf first, rest;  // rest: of a second row of codes behind the first one, where `fine`
+    int fine;
+} i8_scales;
+
+// i8_quantize. fine: whether there may be a second row.
+TRN_INLINE i8_scales i8_code(size_t n, const float *x, const float *range, const int fine, int8_t *codes) {
     const vi bits = i8_largest(n, x);
     const vm wild = vi_is_negative(vi_sub(vi_set1(0x7f7fffff), bits));
     const vf largest = range ? vf_set1(*range) : vi_as_vf(bits);
-    const vf factor = vf_div(vf_set1(127.0f), largest);
+    const vf factor = vf_div(vf_set1(127.0f), largest), scale = vf_mul(largest, vf_set1(1.0f / 127.0f));
     if (vm_any(wild) || !vm_any(vf_le(vf_set1(I8_TINY), largest))) {
-        memset(codes, VI_DOT_OFFSET, (n + 31) / 32 * 32);
-        return vf_select(wild, vf_set1(NAN), vf_zero());
+        memset(codes, VI_DOT_OFFSET, i8_codes(n));
+        return (i8_scales){vf_select(wild, vf_set1(NAN), vf_zero()), vf_zero(), 0};
     }
-    if (range) i8_encode(n, x, factor, 1, codes);
-    else i8_encode(n, x, factor, 0, codes);
-    return vf_mul(largest, vf_set1(1.0f / 127.0f));
+    if (range) {
+        i8_encode(n, x, factor, 1, 0, codes);
+        return (i8_scales){scale, vf_zero(), 0};
+    }
+    const int32_t sum = i8_encode(n, x, factor, 0, 0, codes);
+    if (!fine || sum >= I8_FLAT * (int32_t)n || i8_encode(n, x, factor, 0, 1, codes + i8_codes(n)) == 0)
+        return (i8_scales){scale, vf_zero(), 0};
+    return (i8_scales){scale, vf_mul(scale, vf_set1(1.0f / I8_PARTS)), 1};
 }
 
-static void TRN_KERNEL(i8_quantize)(size_t n, const float *x, const float *range, int8_t *codes, float *scale) {
-    vf_store_n(scale, i8_code(n, x, range, codes), 1);
+static void TRN_KERNEL(i8_quantize)(size_t n, const float *x, const float *range, int fine, int8_t *codes,
+                                    float *scales) {
+    const i8_scales s = fine ? i8_code(n, x, range, 1, codes) : i8_code(n, x, range, 0, codes);
+    vf_store_n(scales, s.first, 1);
+    vf_store_n(scales + 1, s.rest, 1);
 }
 
 // sums of `rows` rows of codes by `vectors` vectors of columns.
@@ -95,10 +120,10 @@ TRN_INLINE vf i8_value(vf init, vi sum, vf x_scale, const char *scales) {
 
 // What a tile needs beside its size: every pointer at the tile's first element.
 typedef struct i8_tile {
-    size_t quads;     // cells of a column: k / 4, rounded up
-    const int8_t *x;  // codes, rows x_stride apart
+    size_t quads, planes;  // cells of a column of a plane: k / 4, rounded up
+    const int8_t *x;       // codes, rows x_stride apart
     size_t x_stride;
-    const float *x_scales;  // of each row
+    const float *x_scales;  // of each row, 2 apart
     const char *w;          // rows of cells, w_stride bytes apart; then start values, then scales
     size_t w_stride;
     const float *init;
@@ -111,12 +136,18 @@ typedef void i8_function(const i8_tile *t);
 
 TRN_INLINE void i8_run(const i8_tile *t, const int rows, const int vectors) {
     i8_sums sum;
-    const char *scales = t->w + (t->quads + 1) * t->w_stride;
-    i8_accumulate(sum, t->quads, t->x, t->x_stride, t->w, t->w_stride, rows, vectors);
-    I8_UNROLL for (int i = 0; i < rows; i++) I8_UNROLL for (int j = 0; j < vectors; j++) {
-        const vf init = vf_load(t->init + i * t->init_stride + j * VF_LANES);
-        vf_store(t->y + i * t->y_stride + j * VF_LANES,
-                 i8_value(init, sum[i][j], vf_set1(t->x_scales[i]), scales + j * VF_LANES * I8_CELL));
+    const char *w = t->w;
+    const float *init = t->init;
+    ptrdiff_t init_stride = t->init_stride;
+    for (size_t plane = 0; plane < t->planes; plane++) {
+        i8_accumulate(sum, t->quads, t->x, t->x_stride, w, t->w_stride, rows, vectors);
+        w += (t->quads + 1) * t->w_stride;
+        I8_UNROLL for (int i = 0; i < rows; i++) I8_UNROLL for (int j = 0; j < vectors; j++) {
+            const vf before = vf_load(init + i * init_stride + j * VF_LANES), scale = vf_set1(t->x_scales[2 * i]);
+            vf_store(t->y + i * t->y_stride + j * VF_LANES,
+                     i8_value(before, sum[i][j], scale, w + j * VF_LANES * I8_CELL));
+        }
+        w += t->w_stride, init = t->y, init_stride = t->y_stride;
     }
 }
 
@@ -175,25 +206,26 @@ TRN_INLINE void i8_panel(const i8_tile *panel, size_t m, size_t width, size_t co
             rows = m - row < VI_TILE_ROWS ? m - row : VI_TILE_ROWS;
             if (wanted == 16) i8_rows[rows](&t);
             else i8_part(&t, i8_rows[rows], rows, 16, wanted);
-            t.x += rows * t.x_stride, t.x_scales += rows;
+            t.x += rows * t.x_stride, t.x_scales += 2 * rows;
             t.y += (ptrdiff_t)rows * t.y_stride, t.init += (ptrdiff_t)rows * t.init_stride;
         }
     }
 }
 
 static void TRN_KERNEL(i8_gemm)(size_t m, size_t n, size_t k, const int8_t *x, size_t x_stride, const float *x_scales,
-                                const void *w, size_t panel, const float *init, ptrdiff_t init_stride, float *y,
-                                ptrdiff_t y_stride) {
+                                const void *w, size_t planes, size_t panel, const float *init, ptrdiff_t init_stride,
+                                float *y, ptrdiff_t y_stride) {
     static const float zeros[64];
     const size_t quads = (k + 3) / 4, init_step = init != NULL;
     for (size_t column = 0; column < n && m > 0; column += panel) {
         const size_t left = (n - column + 15) / 16 * 16;
         const size_t width = left < panel ? left : panel, columns = n - column < width ? n - column : width;
         const i8_tile t = {.quads = quads,
+                           .planes = planes,
                            .x = x,
                            .x_stride = x_stride,
                            .x_scales = x_scales,
-                           .w = (const char *)w + column * I8_CELL * (quads + 2),
+                           .w = (const char *)w + column * I8_CELL * planes * (quads + 2),
                            .w_stride = width * I8_CELL,
                            .init = init ? init + column : zeros,
                            .init_stride = init ? init_stride : 0,
@@ -214,20 +246,21 @@ TRN_INLINE vi i8_broken(vi cells, vi *sums) {
     return vi_or(broken, vi_or(vi_add(most, second), vi_sub(most, second)));
 }
 
-static void TRN_KERNEL(i8_check)(size_t n, size_t k, const void *w, size_t panel, int *valid) {
+static void TRN_KERNEL(i8_check)(size_t n, size_t k, const void *w, size_t planes, size_t panel, int *valid) {
     const size_t quads = (k + 3) / 4;
     vi broken = vi_set1(0);
     for (size_t column = 0; column < n; column += panel) {
         const size_t stride = (n - column < panel ? n - column : panel) * I8_CELL;
-        const char *cells = (const char *)w + column * I8_CELL * (quads + 2);
-        for (size_t at = 0; at < stride; at += VF_LANES * I8_CELL) {
-            vi sums = vi_set1(0);
-            for (size_t q = 0; q < quads; q++)
-                broken = vi_or(broken, i8_broken(vi_load_cells(cells + q * stride + at), &sums));
-            const vi start = vi_load_cells(cells + quads * stride + at);
-            const vi rest = vi_add(start, vi_sub(vi_shift_left(sums, 7), sums));
-            broken = vi_or(broken, vi_or(rest, vi_sub(vi_set1(0), rest)));
-        }
+        const char *cells = (const char *)w + column * I8_CELL * planes * (quads + 2);
+        for (size_t plane = 0; plane < planes; plane++, cells += (quads + 2) * stride)
+            for (size_t at = 0; at < stride; at += VF_LANES * I8_CELL) {
+                vi sums = vi_set1(0);
+                for (size_t q = 0; q < quads; q++)
+                    broken = vi_or(broken, i8_broken(vi_load_cells(cells + q * stride + at), &sums));
+                const vi start = vi_load_cells(cells + quads * stride + at);
+                const vi rest = vi_add(start, vi_sub(vi_shift_left(sums, 7), sums));
+                broken = vi_or(broken, vi_or(rest, vi_sub(vi_set1(0), rest)));
+            }
     }
     *valid = !vm_any(vi_is_negative(broken));
 }

@@ -87,17 +87,23 @@ TRN_INLINE vi vi_max_across(vi a) {
     a = _mm256_max_epi32(a, _mm256_shuffle_epi32(a, 0x4e));
     return _mm256_max_epi32(a, _mm256_shuffle_epi32(a, 0xb1));
 }
+TRN_INLINE int32_t vi_sum_across(vi a) {
+    __m128i s = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
+}
 TRN_INLINE vi vf_to_vi(vf a) { return _mm256_cvtps_epi32(a); }
 TRN_INLINE vi vi_set1_cell(const void *p) { return _mm256_castps_si256(_mm256_broadcast_ss(p)); }
 TRN_INLINE vi vi_load_cells(const void *p) { return _mm256_loadu_si256(p); }
 TRN_INLINE vi vi_dot4(vi sums, vi x, vi w) {
     return _mm256_add_epi32(sums, _mm256_madd_epi16(_mm256_maddubs_epi16(x, w), _mm256_set1_epi16(1)));
 }
-TRN_INLINE void vi_store_codes(int8_t *p, const vi q[4]) {
+TRN_INLINE vi vi_store_codes(int8_t *p, const vi q[4]) {
     __m256i a = _mm256_packs_epi32(q[0], q[1]), b = _mm256_packs_epi32(q[2], q[3]);
-    __m256i mixed = _mm256_add_epi8(_mm256_packs_epi16(a, b), _mm256_set1_epi8(VI_DOT_OFFSET));
-    __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-    _mm256_storeu_si256((__m256i *)p, _mm256_permutevar8x32_epi32(mixed, order));
+    __m256i codes = _mm256_packs_epi16(a, b), order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    __m256i offset = _mm256_add_epi8(codes, _mm256_set1_epi8(VI_DOT_OFFSET));
+    _mm256_storeu_si256((__m256i *)p, _mm256_permutevar8x32_epi32(offset, order));
+    return _mm256_sad_epu8(_mm256_abs_epi8(codes), _mm256_setzero_si256());
 }
 
 TRN_INLINE vf vf_abs(vf a) { return _mm256_and_ps(a, vi_as_vf(vi_set1(INT32_MAX))); }

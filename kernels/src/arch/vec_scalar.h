@@ -86,6 +86,7 @@ TRN_INLINE vf vi_to_vf(vi a) { return (vf)a; }
 TRN_INLINE vi vi_max(vi a, vi b) { return a > b ? a : b; }
 // The largest of all lanes, in each of them.
 TRN_INLINE vi vi_max_across(vi a) { return a; }
+TRN_INLINE int32_t vi_sum_across(vi a) { return a; }
 // To nearest, ties to even; of what fits int32.
 TRN_INLINE vi vf_to_vi(vf a) { return (vi)rintf(a); }
 
@@ -106,9 +107,11 @@ TRN_INLINE vi vi_dot4(vi sums, vi x, vi w) {
     TRN_UNROLL for (int i = 0; i < 32; i += 8) sums = vi_add(sums, (int8_t)(x >> i) * (int8_t)(w >> i));
     return sums;
 }
-// The codes of four vectors, plus the offset.
-TRN_INLINE void vi_store_codes(int8_t *p, const vi q[4]) {
-    for (int i = 0; i < 4; i++) p[i] = (int8_t)q[i];
+// The codes of four vectors, plus the offset. All lanes of the result together: the sum of their magnitudes.
+TRN_INLINE vi vi_store_codes(int8_t *p, const vi q[4]) {
+    vi sum = 0;
+    for (int i = 0; i < 4; i++) p[i] = (int8_t)q[i], sum += q[i] < 0 ? -q[i] : q[i];
+    return sum;
 }
 
 TRN_INLINE vf vf_abs(vf a) { return vi_as_vf(vf_bits(a) & INT32_MAX); }

@@ -93,6 +93,11 @@ TRN_INLINE vi vi_max_across(vi a) {
     m = vec_max(m, _mm_shuffle_epi32(m, 0xb1));
     return (vi){m, m};
 }
+TRN_INLINE int32_t vi_sum_across(vi a) {
+    __m128i s = _mm_add_epi32(a.low, a.high);
+    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
+}
 TRN_INLINE vi vf_to_vi(vf a) { return (vi){_mm_cvtps_epi32(a.low), _mm_cvtps_epi32(a.high)}; }
 TRN_INLINE vi vi_set1_cell(const void *p) {
     __m128i cell = _mm_castps_si128(_mm_load1_ps(p));
@@ -115,11 +120,14 @@ TRN_INLINE __m128i vec_dot4(__m128i sums, __m128i x, __m128i w) {
 TRN_INLINE vi vi_dot4(vi sums, vi x, vi w) {
     return (vi){vec_dot4(sums.low, x.low, w.low), vec_dot4(sums.high, x.high, w.high)};
 }
-TRN_INLINE void vi_store_codes(int8_t *p, const vi q[4]) {
-    for (int i = 0; i < 4; i += 2) {
-        __m128i a = _mm_packs_epi32(q[i].low, q[i].high), b = _mm_packs_epi32(q[i + 1].low, q[i + 1].high);
-        _mm_storeu_si128((__m128i *)(p + 8 * i), _mm_packs_epi16(a, b));
-    }
+TRN_INLINE __m128i vec_store_codes(int8_t *p, vi first, vi second) {
+    __m128i a = _mm_packs_epi32(first.low, first.high), b = _mm_packs_epi32(second.low, second.high);
+    __m128i codes = _mm_packs_epi16(a, b), sign = _mm_cmplt_epi8(codes, _mm_setzero_si128());
+    _mm_storeu_si128((__m128i *)p, codes);
+    return _mm_sad_epu8(_mm_sub_epi8(_mm_xor_si128(codes, sign), sign), _mm_setzero_si128());
+}
+TRN_INLINE vi vi_store_codes(int8_t *p, const vi q[4]) {
+    return (vi){vec_store_codes(p, q[0], q[1]), vec_store_codes(p + 16, q[2], q[3])};
 }
 
 TRN_INLINE vm vf_lt(vf a, vf b) { return (vm){_mm_cmplt_ps(a.low, b.low), _mm_cmplt_ps(a.high, b.high)}; }

@@ -186,7 +186,7 @@ static int take_buffers(conv_plan *p, const trn_view *weights, trn_scratch *scra
     p->turned_x = trn_scratch_take(scratch, p->turned ? p->turn.nest.count : 0, sizeof(float));
     p->gathered = trn_scratch_take(scratch, taps, sizeof(float));
     p->sums = trn_scratch_take(scratch, sums, sizeof(float));
-    p->product = trn_product_take(weights, p->outputs, p->k, p->block, scratch);
+    p->product = trn_product_take(weights, p->outputs, p->k, p->block, 1, scratch);
     return fits;
 }
 
@@ -404,7 +404,7 @@ static void run_rows(const trn_op *op, const conv_plan *p, conv_walk *walk, floa
         walk->started = 0;
         walk->sums = p->direct ? to + row * p->y_row : scratch;
         walk->sums_row = p->direct ? p->y_row : p->columns;
-        if (p->product.int8) multiply_windows(op, p, walk);
+        if (p->product.planes) multiply_windows(op, p, walk);
         else if (p->k > 0) sum_rows(op, p, walk);
         else start_sums(p, walk);
         finish_rows(op, p, walk, to + row * p->y_row);

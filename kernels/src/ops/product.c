@@ -1,21 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "product.h"
 
-trn_product trn_product_take(const trn_view *weights, int64_t n, int64_t k, int64_t rows, trn_scratch *scratch) {
-    trn_product p = {.n = (size_t)n, .k = (size_t)k, .panel = weights->panel_width};
-    if (!trn_is_int8(weights)) return p;
+trn_product trn_product_take(const trn_view *weights, int64_t n, int64_t k, int64_t rows, int fine,
+                             trn_scratch *scratch) {
+    trn_product p = {.n = (size_t)n, .k = (size_t)k, .panel = weights->panel_width, .planes = weights->planes};
+    if (!p.planes) return p;
     if (rows > TRN_PRODUCT_ROWS) rows = TRN_PRODUCT_ROWS;
-    p.int8 = 1;
-    p.codes_stride = trn_codes_size(k);
+    p.fine = fine;
+    p.codes_stride = (fine ? 2 : 1) * trn_codes_size(k);
     p.codes = trn_scratch_take(scratch, rows, p.codes_stride);
-    p.scales = trn_scratch_take(scratch, rows, sizeof(float));
+    p.scales = trn_scratch_take(scratch, rows, 2 * sizeof(float));
     return p;
+}
+
+// Some of the rows, once they have codes. rest: the second row of their codes.
+static void multiply_codes(const trn_ukernels *kernels, const trn_product *p, const void *w, int rest, int64_t first,
+                           int64_t count, const float *init, int64_t init_stride, float *y, int64_t y_stride) {
+    const int8_t *codes = p->codes + (size_t)first * p->codes_stride + (rest ? trn_codes_size((int64_t)p->k) : 0);
+    kernels->i8_gemm((size_t)count, p->n, p->k, codes, p->codes_stride, p->scales + 2 * first + rest, w, p->planes,
+                     p->panel, init ? init + first * init_stride : NULL, (ptrdiff_t)init_stride, y + first * y_stride,
+                     (ptrdiff_t)y_stride);
 }
 
 void trn_multiply(const trn_ukernels *kernels, const trn_product *p, const void *w, const float *range, int64_t m,
                   const float *x, int64_t x_stride, const float *init, int64_t init_stride, float *y,
                   int64_t y_stride) {
-    if (!p->int8) {
+    if (!p->planes) {
         kernels->f32_gemm((size_t)m, p->n, p->k, x, (ptrdiff_t)x_stride, w, p->panel, init, (ptrdiff_t)init_stride, y,
                           (ptrdiff_t)y_stride);
         return;
@@ -23,11 +33,14 @@ void trn_multiply(const trn_ukernels *kernels, const trn_product *p, const void 
     for (int64_t done = 0, rows; done < m; done += rows) {
         rows = m - done < TRN_PRODUCT_ROWS ? m - done : TRN_PRODUCT_ROWS;
         for (int64_t i = 0; i < rows; i++)
-            kernels->i8_quantize(p->k, x + (done + i) * x_stride, range, p->codes + (size_t)i * p->codes_stride,
-                                 p->scales + i);
-        kernels->i8_gemm((size_t)rows, p->n, p->k, p->codes, p->codes_stride, p->scales, w, p->panel,
-                         init ? init + done * init_stride : NULL, (ptrdiff_t)init_stride, y + done * y_stride,
-                         (ptrdiff_t)y_stride);
+            kernels->i8_quantize(p->k, x + (done + i) * x_stride, range, p->fine,
+                                 p->codes + (size_t)i * p->codes_stride, p->scales + 2 * i);
+        float *to = y + done * y_stride;
+        multiply_codes(kernels, p, w, 0, 0, rows, init ? init + done * init_stride : NULL, init_stride, to, y_stride);
+        for (int64_t i = 0, end; p->fine && i < rows; i = end + 1) {  // runs of rows with a second row of codes
+            for (end = i; end < rows && p->scales[2 * end + 1] != 0;) end++;
+            if (end > i) multiply_codes(kernels, p, w, 1, i, end - i, to, y_stride, to, y_stride);
+        }
     }
 }
 

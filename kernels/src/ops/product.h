@@ -9,23 +9,26 @@
 typedef struct trn_product {
     size_t n, k;          // columns that are wanted; rows of the matrix
     size_t panel;         // columns of a panel
-    int int8;             // 0: float32, which needs nothing of what follows
-    size_t codes_stride;  // bytes of a row of codes
+    size_t planes;        // int8; 0: float32, which needs nothing of what follows
+    int fine;             // whether x may take two rows of codes
+    size_t codes_stride;  // bytes of the codes of a row
     int8_t *codes;        // of up to TRN_PRODUCT_ROWS rows
-    float *scales;        // likewise
+    float *scales;        // likewise, two a row
 } trn_product;
 
 // Rows of a matrix of int8 are coded so many at a time, which then share each weight that is read.
 enum { TRN_PRODUCT_ROWS = 32 };
 
 // Whether a packed operand holds int8.
-static inline int trn_is_int8(const trn_view *weights) { return weights->dtype == trn_dtype_I8; }
+static inline int trn_is_int8(const trn_view *weights) { return weights->planes > 0; }
 
 // Bytes of the codes of one row of k.
 static inline size_t trn_codes_size(int64_t k) { return ((size_t)k + 31) / 32 * 32; }
 
-// The product with `weights`, for up to `rows` rows at once; its scratch memory is taken, or added up.
-trn_product trn_product_take(const trn_view *weights, int64_t n, int64_t k, int64_t rows, trn_scratch *scratch);
+// The product with `weights`, for up to `rows` rows at once; its scratch memory is taken, or added up. fine: as of
+// i8_quantize, for what comes into a layer; not for what it makes itself, which is bounded.
+trn_product trn_product_take(const trn_view *weights, int64_t n, int64_t k, int64_t rows, int fine,
+                             trn_scratch *scratch);
 
 // y = init + x W for m rows, any number. Strides are in floats, w is a matrix of the operand, init NULL for zeros.
 // range: the largest magnitude of x that int8 tells apart, or NULL.

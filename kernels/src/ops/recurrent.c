@@ -7,11 +7,11 @@
 // single steps give the same bytes.
 #include "recurrent.h"
 
-#define BLOCK_BYTES   (128 << 10)  // of gates that one block of steps may fill
+#define BLOCK_BYTES (128 << 10)  // of gates that one block of steps may fill
 // Of input weights up to which a row's products are computed step by step. int8 is no slower at it while all weights
 // stay in the second cache.
-#define INLINE_F32    2048
-#define INLINE_I8     (128 << 10)
+#define INLINE_F32 2048
+#define INLINE_I8  (128 << 10)
 
 static int64_t gates_of(int64_t cell, int64_t linear_before_reset) {
     return cell == trn_cell_RNN ? 1 : cell == trn_cell_LSTM ? 4 : linear_before_reset ? 3 : 2;
@@ -180,13 +180,13 @@ static void take_buffers(const trn_op *op, recurrent_plan *p, trn_scratch *scrat
     b->reset_h = trn_scratch_take(scratch, p->hidden_gate ? rows * p->hidden : 0, sizeof(float));
     b->steps = trn_scratch_take(scratch, rows == 1 ? TRN_STEPS_SCRATCH * p->padded : 0, sizeof(float));
     b->codes = trn_scratch_take(
-        scratch, rows == 1 && trn_is_int8(weights) ? trn_codes_size(p->input) + trn_codes_size(p->hidden) : 0, 1);
+        scratch, rows == 1 && trn_is_int8(weights) ? 2 * trn_codes_size(p->input) + trn_codes_size(p->hidden) : 0, 1);
     b->lens = trn_scratch_take(scratch, rows, sizeof(int32_t));
-    p->by_input = trn_product_take(weights, p->columns, p->input, p->block * rows, scratch);
-    p->by_recurrent = trn_product_take(weights, p->columns, p->hidden, rows, scratch);
+    p->by_input = trn_product_take(weights, p->columns, p->input, p->block * rows, 1, scratch);
+    p->by_recurrent = trn_product_take(weights, p->columns, p->hidden, rows, 0, scratch);
     if (!hidden) return;
-    p->by_hidden_input = trn_product_take(hidden, p->padded, p->input, p->block * rows, scratch);
-    p->by_hidden_recurrent = trn_product_take(hidden, p->padded, p->hidden, rows, scratch);
+    p->by_hidden_input = trn_product_take(hidden, p->padded, p->input, p->block * rows, 1, scratch);
+    p->by_hidden_recurrent = trn_product_take(hidden, p->padded, p->hidden, rows, 0, scratch);
 }
 
 static trn_status prepare(trn_op *op, trn_error *error) {
@@ -270,6 +270,7 @@ static trn_steps steps_of(const recurrent_plan *p, const recurrent_direction *d)
                    .y_stride = y ? sign * (ptrdiff_t)y->strides[0] : 0,
                    .scratch = p->buffers.steps,
                    .codes = p->buffers.codes,
+                   .planes = p->by_input.planes,
                    .ranges = d->ranges};
     if (p->inputs_apart) s.k = 0, s.init_stride = sign * (ptrdiff_t)p->columns;
     if (p->inputs_apart && p->hidden_gate) s.hidden_init_stride = sign * (ptrdiff_t)p->padded;
@@ -301,7 +302,7 @@ static void place(trn_op *op) {
     recurrent_plan *p = op->plan;
     trn_scratch scratch = {.base = op->workspace};
     take_buffers(op, p, &scratch);
-    p->kernels = kernels_of(op->ukernels, p, p->by_input.int8);
+    p->kernels = kernels_of(op->ukernels, p, p->by_input.planes > 0);
     p->flow = (recurrent_flow){
         .x = trn_input(op, trn_in_recurrent_x),
         .initial = {trn_input(op, trn_in_recurrent_initial_h), trn_input(op, trn_in_recurrent_initial_c)},
