@@ -12,6 +12,7 @@ import numpy as np
 from tinyrnn import format as fmt
 
 from . import dims as dm
+from . import packing
 from .dims import Size
 
 MAX_RANK = 8
@@ -195,7 +196,8 @@ def _verify_tensor(graph: Graph, t: Tensor) -> None:
         _must(t.dtype == t.root.dtype, f"{t.name}: a view as {t.dtype} of {t.root.dtype}")
     if t.storage == "WEIGHTS":
         shape = () if t.data is None else t.data.shape
-        _must(tuple(t.dims) == shape, f"{t.name}: {t.dims} holds data of shape {shape}")
+        wanted = packing.cells(t.dims) if t.packing == "I8_PANELS" else t.dims  # type: ignore[arg-type]
+        _must(tuple(wanted) == shape, f"{t.name}: {t.dims} holds data of shape {shape}")
         _must(t.data is not None and t.data.dtype == NUMPY_TYPE[t.dtype], f"{t.name}: its data is not {t.dtype}")
     for size in (*t.dims, *t.strides, t.offset):
         _must(dm.symbols(size) <= set(graph.symbols), f"{t.name}: unknown symbol in {size}")
@@ -242,7 +244,8 @@ def _verify_layout(node: Node, operand: Any, t: Tensor) -> None:
     if operand.layout != "any" and t.packing == "NONE":
         _must(t.has_rows(), f"{where} wants rows, has strides {t.step}")
     if operand.layout == "packed" and node.kind not in ("pack", "conv"):
-        _must(t.packing == "F32_PANELS", f"{where} is not packed")
+        _must(t.packing != "NONE", f"{where} is not packed")
+        _must(len({u.packing for u in node.inputs if u and u.packing != "NONE"}) == 1, f"{where}: two packings")
 
 
 def dump(graph: Graph) -> str:

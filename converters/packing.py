@@ -63,3 +63,44 @@ def pack_gates(m: np.ndarray) -> np.ndarray:
 def pack_vectors(m: np.ndarray) -> np.ndarray:
     """[..., G, U] -> [..., G*Up] in the order of the columns."""
     return interleave(m[..., None])[..., 0, :]
+
+
+def cells(dims: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape of the data of int8 matrices [..., K, N]: rows of cells with four weights, start values, scales."""
+    *lead, depth, columns = dims
+    return (*lead, -(-depth // 4) + 2, columns, 4)
+
+
+def pack_bytes(q: np.ndarray, scales: np.ndarray, width: int) -> np.ndarray:
+    """Weights as the panels of bytes that format.def calls I8_PANELS.
+
+    Parameters
+    ----------
+    q : [..., K, N] int8, K at most 131072
+    scales : [..., N] float32
+    width : columns of a panel
+
+    Returns
+    -------
+    [..., ceil(K / 4) + 2, N, 4] int8, in the order of the file
+    """
+    *lead, depth, columns = q.shape
+    shape = cells(q.shape)
+    rows = shape[-3]
+    made = np.zeros(shape[:-1], "<u4")
+    whole = np.zeros((*lead, (rows - 2) * 4, columns), np.int8)
+    whole[..., :depth, :] = q
+    fours = whole.reshape(*lead, rows - 2, 4, columns).swapaxes(-1, -2)
+    made[..., :-2, :] = np.ascontiguousarray(fours).view("<u4")[..., 0]
+    made[..., -2, :] = (-127 * q.sum(axis=-2, dtype=np.int32)).astype("<i4").view("<u4")
+    made[..., -1, :] = np.ascontiguousarray(scales, "<f4").view("<u4")
+    return np.ascontiguousarray(panels(made, width)).view(np.int8).reshape(shape)
+
+
+def unpack_bytes(data: np.ndarray, depth: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """The inverse of `pack_bytes`: (q [..., K, N] int8, scales [..., N] float32)."""
+    *lead, rows, columns, _ = data.shape
+    made = unpanel(np.ascontiguousarray(data).view("<u4")[..., 0], width)
+    fours = np.ascontiguousarray(made[..., :-2, :]).view(np.int8).reshape(*lead, rows - 2, columns, 4)
+    q = fours.swapaxes(-1, -2).reshape(*lead, (rows - 2) * 4, columns)
+    return q[..., :depth, :], np.ascontiguousarray(made[..., -1, :]).view("<f4")
