@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,8 @@ from tinyrnn import __version__
 
 from . import onnx_frontend, registry
 from .driver import lower_model
+from .quantize import Options, Progress
+from .quantize import quantize as quantized
 from .report import Report, make_report, shortened
 from .writer import Writer, write_file
 
@@ -27,6 +29,11 @@ def convert(
     shapes: Mapping[str, Any] | None = None,
     states: str | Mapping[str, str] = "auto",
     time_axis: Mapping[str, int] | None = None,
+    quantize: str | None = None,
+    calibrate: Any = None,
+    keep_float: Iterable[str] = (),
+    activations: str = "dynamic",
+    progress: Progress | None = None,
 ) -> Report:
     """Convert an ONNX model to a .trnn file.
 
@@ -40,6 +47,14 @@ def convert(
         {input: output} says which belong together, and nothing else is tied.
     time_axis : for an input's name, the axis that runs over the steps, where tracing it back from the recurrences
         finds none, or another.
+    quantize : None for float32; "int8" for weights of matrix products, convolutions and embeddings in 8 bits, whose
+        sums are exact: the same bytes on every machine.
+    calibrate : path of an .npz file, or a dict, with an array for each input: what errors are measured on, and with
+        activations="static" the ranges of activations. Without it errors are measured on random sequences. Of a model
+        that takes single frames, the arrays are stacks of them.
+    keep_float : names of ONNX nodes or of the initializers with their weights that are to stay float32.
+    activations : "dynamic", each row and step has its own scale, or "static", scales are constant, from `calibrate`.
+    progress : called with (layers done, layers, name of the next) while errors are measured.
 
     Returns
     -------
@@ -51,8 +66,21 @@ def convert(
         The model needs what tinyrnn does not do; `problems` lists every node concerned.
     ModelFormatError
         The model is damaged or contradicts itself.
+    ArgumentError
+        The options of quantization do not fit together, or the data to calibrate with are not arrays of its inputs.
     """
-    data, report = convert_bytes(source, bind=bind, shapes=shapes, states=states, time_axis=time_axis)
+    data, report = convert_bytes(
+        source,
+        bind=bind,
+        shapes=shapes,
+        states=states,
+        time_axis=time_axis,
+        quantize=quantize,
+        calibrate=calibrate,
+        keep_float=keep_float,
+        activations=activations,
+        progress=progress,
+    )
     write_file(data, target)
     return report
 
@@ -64,18 +92,33 @@ def convert_bytes(
     shapes: Mapping[str, Any] | None = None,
     states: str | Mapping[str, str] = "auto",
     time_axis: Mapping[str, int] | None = None,
+    quantize: str | None = None,
+    calibrate: Any = None,
+    keep_float: Iterable[str] = (),
+    activations: str = "dynamic",
+    progress: Progress | None = None,
 ) -> tuple[bytes, Report]:
     """The same, with the file's bytes as the result."""
+    options = Options(quantize, calibrate, tuple(keep_float), activations)
+    options.check()
     registry.load_all()
     with _without_collector():
         model = onnx_frontend.load(source, registry.supported)
         lowered = lower_model(model, bind or {}, shapes or {}, states, time_axis=time_axis)
+    done = None if quantize is None else quantized(lowered.graph, model, options, progress)
+    if done is not None:
+        lowered.graph = done.graph
+        lowered.notes += done.notes
     report = make_report(model, lowered)
+    if done is not None:
+        report.precision, report.activations = str(quantize), activations
+        report.layers, report.output_errors = [layer.to_dict() for layer in done.layers], done.output_errors
     recipe = {
         "bind": dict(bind or {}),
         "shapes": dict(shapes or {}),
         "states": states if isinstance(states, str) else dict(states),
         "time_axis": dict(time_axis or {}),
+        **options.recipe(),
     }
     about = report.to_dict()
     for key in ("bytes_out", "fused"):  # not known yet; long

@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from tinyrnn import load
-
 from . import onnx_frontend, references, registry
 from .driver import lower_model
+from .measure import loaded
 from .onnx_model import OnnxNode
-from .writer import Writer
 
 Values = Mapping[str, np.ndarray]
 
@@ -50,7 +48,7 @@ def first_departure(
     model.outputs = [name for name in inner if name in wanted]
     bind, shapes, time = (recipe.get(key) or {} for key in ("bind", "shapes", "time_axis"))
     graph = lower_model(model, bind, shapes, "keep", time_axis=time).graph
-    made = load(Writer(graph, {}).whole())
+    made = loaded(graph)
     got = made.run({port.name: inputs[port.name] for port in made.inputs})
     for node in model.nodes:
         error = _error(node, got, wanted)

@@ -40,8 +40,8 @@ class Precision:
 def choose_weights(matrix: np.ndarray, pairs: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """Whole numbers and a scale for each column, with the least squared error among the scales that are tried.
 
-    These lie between that of the largest weight and that at which all pairs fit without being changed. Pairs that do not
-    fit at a scale are moved to the nearest sum that does.
+    These lie between that of the largest weight and that at which all pairs fit without being changed. Pairs that do
+    not fit at a scale are moved to the nearest sum that does.
 
     Parameters
     ----------

@@ -7,11 +7,17 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+
+from tinyrnn.promise import promise
+from tinyrnn.text_table import quantization_tables, table_lines
+
 from . import dims as dm
 from .driver import Lowered
 from .ir import Graph
 from .onnx_model import OnnxModel
 from .passes.copies import copies_left
+from .precisions import FLOAT32
 
 
 @dataclass
@@ -29,6 +35,13 @@ class Report:
     states : name, shape and origin of each state.
     fused, copies : what the passes merged; the copies that are left, by node, and why.
     notes : what else a reader should know.
+    promise : on which machines the file gives the same bytes.
+    precision, activations : what was asked for: "float32", or what `quantize` says, and "dynamic" or "static".
+    layers : where weights were to change: name, kind, nodes (that share them), precision, bytes, error (the largest
+        of an output when this layer alone is changed; None where it is not, or was not measured), and the reason why
+        it stays float32.
+    output_errors : for each output beside the float32 model: max, rms, relative (as a part of max(1, |y|)), largest
+        (|y|), and max_by_step, some steps of the sequence and the worst.
     """
 
     nodes: dict[str, int]
@@ -46,12 +59,25 @@ class Report:
     fused: list[str] = field(default_factory=list)
     copies: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    promise: str = ""
+    precision: str = FLOAT32.name
+    activations: str = "dynamic"
+    layers: list[dict[str, Any]] = field(default_factory=list)
+    output_errors: list[dict[str, Any]] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, ready for JSON."""
         return asdict(self)
 
     def __str__(self) -> str:
+        return "\n".join([self.summary(), *(line for t in self.tables() for line in ("", *table_lines(*t)))])
+
+    def tables(self) -> list[tuple[list[str], list[list[str]]]]:
+        """Headers and rows: of the layers, of the errors and of the errors over time."""
+        return quantization_tables(self.layers, self.output_errors)
+
+    def summary(self) -> str:
+        """All but the tables, as text."""
         lines = [
             f"nodes       {_counts(self.nodes)}",
             f"operators   {_counts(self.operators)}",
@@ -66,6 +92,10 @@ class Report:
         lines += [f"fused       {text}" for text in shortened(self.fused)]
         lines += [f"copy left   {text}" for text in shortened(self.copies)]
         lines += [f"note        {text}" for text in self.notes]
+        lines.append(f"promise     {self.promise}")
+        if self.layers:
+            counts = _counts(Counter(row["precision"] for row in self.layers))
+            lines.append(f"precision   {counts}; activations {self.activations}")
         return "\n".join(lines)
 
 
@@ -90,7 +120,7 @@ def make_report(model: OnnxModel, lowered: Lowered) -> Report:
     return Report(
         nodes=dict(sorted(Counter(n.op for n in model.nodes).items())),
         operators=dict(sorted(Counter(n.kind for n in graph.all_nodes()).items())),
-        parameters=sum(int(t.data.size) for t in constants.values() if t.data is not None),
+        parameters=sum(int(np.prod(t.dims)) for t in constants.values()),  # type: ignore[arg-type]
         bytes_in=model.size,
         bytes_out=0,
         time_axis=graph.symbol_of("TIME"),
@@ -105,4 +135,5 @@ def make_report(model: OnnxModel, lowered: Lowered) -> Report:
         fused=lowered.fused,
         copies=copies_left(graph),
         notes=lowered.notes,
+        promise=promise((n.kind, {t.packing for t in n.inputs if t is not None}) for n in graph.all_nodes()),
     )

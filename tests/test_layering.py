@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tinyrnn.cli.structure import WITH_PRODUCTS
+from tinyrnn.promise import WITH_PRODUCTS
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "kernels" / "src"

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+import exact
 import windows
 from tinyrnn import format as fmt
 from tinyrnn.converters import dims as dm
@@ -138,8 +139,15 @@ class Run:
         return np.lib.stride_tricks.as_strided(flat[offset:], shape, strides)
 
     def read(self, t: Tensor | None) -> Any:
-        """A tensor's elements, or None for an absent one."""
+        """A tensor's elements, or None for an absent one; an int8 matrix as such."""
+        if t is not None and t.packing == "I8_PANELS":
+            return exact.Bytes(*packing.unpack_bytes(t.data, t.dims[-2], t.panel_width))
         return None if t is None else self.view(t)
+
+    def limit(self, node: Node) -> Any:
+        """The constant range of the activations, or None."""
+        place = [operand.name for operand in fmt.OPERATORS[node.kind].inputs].index("range")
+        return self.read(node.inputs[place])[0] if len(node.inputs) > place else None
 
     def _copy(self, node: Node) -> None:
         self.view(node.outputs[0])[...] = self.read(node.inputs[0])
@@ -162,10 +170,14 @@ class Run:
     def _dense(self, node: Node) -> None:
         x, w = self.read(node.inputs[0]), self.read(node.inputs[1])
         y = self.view(node.outputs[0])
+        bias = self.read(node.inputs[2]) if len(node.inputs) > 2 else None
         with np.errstate(all="ignore"):
-            result = np.matmul(x, w[..., : y.shape[-1]])
-            if len(node.inputs) > 2 and node.inputs[2] is not None:
-                result = result + self.read(node.inputs[2])
+            if isinstance(w, exact.Bytes):
+                start = 0.0 if bias is None else bias
+                result = exact.product(x, w.columns(y.shape[-1]), start, self.limit(node)).astype(self.float)
+            else:
+                result = np.matmul(x, w[..., : y.shape[-1]])
+                result = result if bias is None else result + bias
             a = node.attributes
             y[...] = FUNCTIONS[a["function"]](result, a["alpha"], a["beta"])
 
@@ -186,9 +198,16 @@ class Run:
     def _conv(self, node: Node) -> None:
         a, y = node.attributes, self.view(node.outputs[0])
         x, w = self.read(node.inputs[0]), self.read(node.inputs[1])
-        result = windows.conv(x, w, y.shape[1], y.shape[2:], a["window"])
-        if len(node.inputs) > 2 and node.inputs[2] is not None:
-            result = result + self.read(node.inputs[2]).reshape(-1, *[1] * (y.ndim - 2))
+        bias = self.read(node.inputs[2]) if len(node.inputs) > 2 else None
+        start = 0.0 if bias is None else bias.reshape(-1, *[1] * (y.ndim - 2))
+        if isinstance(w, exact.Bytes):
+            rows, matrix = windows.rows(x, len(w.q), y.shape[2:], a["window"]), w.columns(y.shape[1] // len(w.q))
+            sums = exact.product(
+                rows, matrix[:, None], 0.0 if bias is None else bias.reshape(len(w.q), 1, 1, -1), self.limit(node)
+            )
+            result = np.moveaxis(sums, 1, 0).swapaxes(-1, -2).reshape(y.shape).astype(self.float)
+        else:
+            result = windows.conv(x, w, y.shape[1], y.shape[2:], a["window"]) + start
         with np.errstate(all="ignore"):
             y[...] = FUNCTIONS[a["function"]](result, a["alpha"], a["beta"])
 
@@ -248,7 +267,7 @@ class Run:
 
     def _recurrent(self, node: Node) -> None:
         a = node.attributes
-        x, *rest = [self.read(t) for t in node.inputs + [None] * (11 - len(node.inputs))]
+        x, *rest = [self.read(t) for t in node.inputs + [None] * (12 - len(node.inputs))]
         steps, rows, _ = x.shape
         directions = 2 if a["direction"] == "BIDIRECTIONAL" else 1
         h = a["hidden_size"]
@@ -263,6 +282,7 @@ class Run:
             backwards = a["direction"] == "REVERSE" or d == 1
             own = [None if v is None else v[d] for v in rest[:7]]
             cell = Cell(a, own, a["activations"][d * count : (d + 1) * count], h)
+            cell.ranges = [None] * 3 if rest[10] is None else rest[10][d]
             for t in reversed(range(steps)) if backwards else range(steps):
                 on = t < lengths
                 new_h, new_c = cell(x[t], state_h[d], state_c[d])
@@ -290,6 +310,17 @@ class Cell:
         self.a, self.h = attributes, hidden
         self.w, self.r, self.b, self.hw, self.hr, self.hb, self.p = weights
         self.activations = activations
+        self.ranges: Any = [None] * 3
+
+    def times(self, x: np.ndarray, w: Any, start: Any, what: int) -> np.ndarray:
+        """start + x w; `what` is multiplied: 0 x, 1 h, 2 r * h."""
+        if isinstance(w, exact.Bytes):
+            return exact.product(x, w, start, self.ranges[what]).astype(x.dtype)
+        return start + x @ w
+
+    def sums(self, x: np.ndarray, h: np.ndarray) -> np.ndarray:
+        """What the gates are made of: the bias, then the part of x, then that of h."""
+        return self.times(h, self.r, self.times(x, self.w, self.b, 0), 1)
 
     def gates(self, m: np.ndarray, count: int) -> list[np.ndarray]:
         """[B, G*Hp] -> G times [B, H]."""
@@ -306,11 +337,11 @@ class Cell:
             return getattr(self, self.a["cell"].lower())(x, h, c)
 
     def rnn(self, x: np.ndarray, h: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        (a,) = self.gates(x @ self.w + h @ self.r + self.b, 1)
+        (a,) = self.gates(self.sums(x, h), 1)
         return self.f(0, a), c
 
     def lstm(self, x: np.ndarray, h: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        i, o, f, g = self.gates(x @ self.w + h @ self.r + self.b, 4)
+        i, o, f, g = self.gates(self.sums(x, h), 4)
         pi, po, pf = (0, 0, 0) if self.p is None else self.p[:, : self.h]
         i = self.f(0, i + pi * c)
         f = 1 - i if self.a["input_forget"] else self.f(0, f + pf * c)
@@ -322,11 +353,15 @@ class Cell:
 
     def gru(self, x: np.ndarray, h: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if self.a["linear_before_reset"]:
-            zx, rx, hx = self.gates(x @ self.w + self.b, 3)
-            zh, rh, hh = self.gates(h @ self.r, 3)
-            z, r = self.f(0, zx + zh), self.f(0, rx + rh)
-            n = self.f(1, hx + r * (hh + self.hb[: self.h]))
+            first = self.times(x, self.w, self.b, 0)
+            zh, rh, _ = self.gates(self.times(h, self.r, first, 1), 3)
+            _, _, hx = self.gates(first, 3)
+            columns = np.zeros_like(first)  # the hidden gate's own chain starts from its recurrent bias
+            columns.reshape(len(columns), -1, 3, 16)[:, :, 2] = self.hb.reshape(-1, 16)
+            _, _, hh = self.gates(self.times(h, self.r, columns, 1), 3)
+            z, r = self.f(0, zh), self.f(0, rh)
+            n = self.f(1, hx + r * hh)
         else:
-            z, r = (self.f(0, g) for g in self.gates(x @ self.w + h @ self.r + self.b, 2))
-            n = self.f(1, (x @ self.hw + (r * h) @ self.hr + self.hb)[:, : self.h])
+            z, r = (self.f(0, g) for g in self.gates(self.sums(x, h), 2))
+            n = self.f(1, self.times(r * h, self.hr, self.times(x, self.hw, self.hb, 0), 2)[:, : self.h])
         return (1 - z) * n + z * h, c

@@ -55,12 +55,16 @@ def conv(x: np.ndarray, w: np.ndarray, outputs: int, sizes: tuple[int, ...], win
     if w.ndim == 2:
         w = w.T[:, :, None]
     groups, per_group = len(w), outputs // len(w)
+    return np.einsum("gbpk,gkm->bgmp", rows(x, groups, sizes, window), w[:, :, :per_group]).reshape(
+        x.shape[0], outputs, *sizes
+    )
+
+
+def rows(x: np.ndarray, groups: int, sizes: tuple[int, ...], window: list[Any]) -> np.ndarray:
+    """The windows of x [B, G*C, ...] as rows [G, B, outputs, taps*C], the channel fastest; padding is 0."""
     seen, inside, _ = taps(x, sizes, window)
-    seen = np.where(inside, seen, 0)
-    rows, channels = x.shape[0], x.shape[1] // groups
-    seen = seen.reshape(rows, groups, channels, int(np.prod(sizes)), -1)
-    matrix = w[:, :, :per_group].reshape(groups, -1, channels, per_group)
-    return np.einsum("bgcpt,gtcm->bgmp", seen, matrix).reshape(rows, outputs, *sizes)
+    seen = np.where(inside, seen, 0).reshape(x.shape[0], groups, x.shape[1] // groups, int(np.prod(sizes)), -1)
+    return seen.transpose(1, 0, 3, 4, 2).reshape(groups, x.shape[0], int(np.prod(sizes)), -1)
 
 
 def pool(x: np.ndarray, kind: str, count_padding: int, sizes: tuple[int, ...], window: list[Any]) -> np.ndarray:

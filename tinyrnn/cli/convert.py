@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from tinyrnn import TinyRNNError
-from tinyrnn.cli.text import working
+from tinyrnn.cli.text import table, working
 
 
 def add(commands: Any) -> None:
@@ -52,6 +52,25 @@ def add(commands: Any) -> None:
         help="this input is the state that this output renews (nothing else is then tied)",
     )
     states.add_argument("--no-state", action="store_true", help="leave states as plain inputs and outputs")
+    sub.add_argument(
+        "--quantize", metavar="MODE", help="weights of products, convolutions and embeddings in this precision: int8"
+    )
+    sub.add_argument(
+        "--calibrate", metavar="X.npz", help="input arrays to measure errors and ranges on; random ones otherwise"
+    )
+    sub.add_argument(
+        "--keep-float",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="leave the ONNX node, or the weights, of this name in float32",
+    )
+    sub.add_argument(
+        "--activations",
+        choices=("dynamic", "static"),
+        default="dynamic",
+        help="scales of each row and step, or constant ones from --calibrate (default dynamic)",
+    )
     sub.add_argument("--json", action="store_true", help="print the report as JSON")
     sub.set_defaults(function=command)
 
@@ -100,7 +119,7 @@ def command(options: argparse.Namespace) -> int:
             raise
         raise TinyRNNError(f"converting needs the package {error.name}: pip install 'tinyrnn[convert]'") from None
     states = "keep" if options.no_state else dict(options.state) if options.state else "auto"
-    with working(f"converting {options.source}"):
+    with working(f"converting {options.source}") as work:
         report = convert(
             options.source,
             options.target,
@@ -108,6 +127,17 @@ def command(options: argparse.Namespace) -> int:
             shapes=dict(options.shape),
             states=states,
             time_axis=dict(options.time_axis),
+            quantize=options.quantize,
+            calibrate=options.calibrate,
+            keep_float=options.keep_float,
+            activations=options.activations,
+            progress=work.progress,
         )
-    print(json.dumps(report.to_dict(), indent=2) if options.json else report)
+    if options.json:
+        print(json.dumps(report.to_dict(), indent=2))
+        return 0
+    print(report.summary())
+    for headers, rows in report.tables():
+        print()
+        table(headers, rows)
     return 0

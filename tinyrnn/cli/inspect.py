@@ -11,6 +11,7 @@ import tinyrnn
 from tinyrnn import format as fmt
 from tinyrnn.cli.structure import Structure
 from tinyrnn.cli.text import table
+from tinyrnn.text_table import quantization_tables
 
 
 def add(commands: Any) -> None:
@@ -105,9 +106,7 @@ def show(name: str, about: dict[str, Any]) -> None:
     table(
         ["operator", "nodes", "outputs", "attributes", "weights"], [operator_row(call) for call in about["operators"]]
     )
-    report = about["metadata"].get("report")
-    for text in report.get("copies", []) if isinstance(report, dict) else []:
-        print(f"copy left: {text}")
+    show_report(about["metadata"].get("report"))
     print()
     parts = [
         ["structure", size["structure"]],
@@ -126,6 +125,21 @@ def show(name: str, about: dict[str, Any]) -> None:
             if key == "report":  # what the conversion printed; --json has it all
                 continue
             print(f"{key}: {value if isinstance(value, str) else json.dumps(value)}")
+
+
+def show_report(report: Any) -> None:
+    """Print what the conversion noted: copies that are left, precisions and what they cost."""
+    try:
+        for text in report.get("copies", []):
+            print(f"copy left: {text}")
+        tables = quantization_tables(report.get("layers", []), report.get("output_errors", []))
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return  # notes are not checked: what is not a report has nothing to say
+    if tables:
+        print(f"\nprecision: {report.get('precision')}, activations {report.get('activations')}")
+    for headers, rows in tables:
+        print()
+        table(headers, rows)
 
 
 def shape(dims: Any) -> str:

@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinyrnn import format as fmt
-
-# The operators that multiply and add in one: the only ones whose bytes depend on how that is rounded.
-WITH_PRODUCTS = ("conv", "dense", "recurrent")
+from tinyrnn.promise import promise
 
 
 class Structure:
@@ -78,6 +76,7 @@ class Structure:
             "dtype": enumerator("dtype", int(row["dtype"])),
             "dims": [self.dim(i) for i in range(first, first + int(row["rank"]))],
             "storage": enumerator("storage", int(row["storage"])),
+            "packing": enumerator("packing", int(row["packing"])),
             "root": None if int(row["root"]) == fmt.NONE else int(row["root"]),
             "bytes": int(row["data_size"]),
         }
@@ -124,9 +123,10 @@ class Structure:
 
     def promise(self) -> str:
         """Say on which machines the outputs have the same bytes."""
-        if any(call["operator"] in WITH_PRODUCTS for call in self.operators()):
-            return "fp32: the same bytes on every instruction set with fused multiply-add, and on every one without"
-        return "the same bytes on every instruction set"
+        return promise(
+            (call["operator"], {operand["packing"] for operand in call["inputs"] if operand})
+            for call in self.operators()
+        )
 
 
 def enumerator(enumeration: str, value: int) -> str:

@@ -11,10 +11,13 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tinyrnn import ArgumentError, Model
+from tinyrnn.samples import read_file
+from tinyrnn.text_table import is_number, table_lines
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -23,14 +26,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         with contextlib.suppress(ImportError):
             rich_table(headers, rows)
             return
-    cells = [[str(cell) for cell in row] for row in rows]
-    widths = [max(len(row[i]) for row in [list(headers), *cells]) for i in range(len(headers))]
-    right = [
-        bool(rows) and all(isinstance(row[i], (int, float)) or is_number(str(row[i])) for row in rows)
-        for i in range(len(headers))
-    ]
-    for row in [list(headers), ["-" * width for width in widths], *cells]:
-        print("  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True)).rstrip())
+    print("\n".join(table_lines(headers, rows)))
 
 
 def rich_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -49,36 +45,69 @@ def rich_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None
     Console().print(drawn)
 
 
-def is_number(cell: str) -> bool:
-    """Whether a cell reads as a number, with thousands separators or not."""
-    try:
-        float(cell.replace(",", ""))
-    except ValueError:
-        return False
-    return True
+class Working:
+    """What is going on, and for how long: shown on a terminal once it has taken a second."""
+
+    def __init__(self, what: str) -> None:
+        self.what, self.start = what, time.monotonic()
+        self.part: tuple[int, int, str] | None = None
+        self.done = threading.Event()
+        self.thread = threading.Thread(target=self._show, daemon=True)
+
+    def progress(self, done: int, count: int, name: str) -> None:
+        """Note which of many parts is at work."""
+        self.part = (done, count, name)
+
+    def _show(self) -> None:
+        bar: Any = None
+        while not self.done.wait(0.2 if bar else 1.0):
+            bar = bar or (rich_bar(self.what) if self.part else None)
+            if bar and self.part:
+                bar.update(bar.task_ids[0], completed=self.part[0], total=self.part[1], part=self.part[2])
+            else:
+                text = "" if self.part is None else f", {self.part[2]} ({self.part[0] + 1} of {self.part[1]})"
+                print(f"\r\033[K{self.what}{text} ... {time.monotonic() - self.start:.0f} s", end="", file=sys.stderr)
+                sys.stderr.flush()
+        if bar:
+            bar.stop()
 
 
 @contextlib.contextmanager
-def working(what: str) -> Iterator[None]:
-    """Show what is going on, and for how long, on a terminal, once it has taken a second."""
+def working(what: str) -> Iterator[Working]:
+    """Show what is going on while the body runs."""
+    shown = Working(what)
     if not sys.stderr.isatty():
-        yield
+        yield shown
         return
-    done, start = threading.Event(), time.monotonic()
-
-    def show() -> None:
-        while not done.wait(1.0):
-            print(f"\r{what} ... {time.monotonic() - start:.0f} s", end="", file=sys.stderr, flush=True)
-
-    thread = threading.Thread(target=show, daemon=True)
-    thread.start()
+    shown.thread.start()
     try:
-        yield
+        yield shown
     finally:
-        done.set()
-        thread.join()
-        if time.monotonic() - start > 1.0:
+        shown.done.set()
+        shown.thread.join()
+        if time.monotonic() - shown.start > 1.0:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def rich_bar(what: str) -> Any:
+    """A started progress bar on standard error that vanishes when it is stopped; None without rich."""
+    try:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    except ImportError:
+        return None
+    columns = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[part]}"),
+    ]
+    print("\r\033[K", end="", file=sys.stderr, flush=True)
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    bar.add_task(what, total=None, part="")
+    bar.start()
+    return bar
 
 
 def read_arrays(sources: Sequence[str], model: Model) -> dict[str, np.ndarray]:
@@ -97,22 +126,6 @@ def read_arrays(sources: Sequence[str], model: Model) -> dict[str, np.ndarray]:
         else:
             arrays.update(loaded)
     return arrays
-
-
-def read_file(path: str) -> np.ndarray | dict[str, np.ndarray]:
-    """Read an .npy or .npz file; objects in it are refused."""
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
-            return {name: loaded[name] for name in loaded.files}
-    except OSError:
-        raise
-    except Exception as error:  # zipfile, zlib, ast and struct errors alike: the file is not what it says
-        raise ArgumentError(
-            f"{path}: not an .npy or .npz file of plain arrays ({type(error).__name__}: {error})"
-        ) from None
 
 
 def write_arrays(path: str, arrays: Mapping[str, np.ndarray]) -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 import tinyrnn
-from tinyrnn import ArgumentError, Model, TinyRNNError
+from tinyrnn import Model, TinyRNNError, samples
 from tinyrnn.cli.convert import binding
-from tinyrnn.cli.text import read_file, table, working
+from tinyrnn.cli.text import table, working
+from tinyrnn.samples import compare, shown_steps
 
-SHOWN_STEPS = 10
+TOLERANCE = 1e-4  # of a file that does not say what its precision leads to expect
 
 
 def add(commands: Any) -> None:
@@ -38,13 +40,15 @@ def add(commands: Any) -> None:
         help="the value of an input that the conversion fixed",
     )
     sub.add_argument("--seed", type=int, default=0, help="of the random inputs (default 0)")
-    sub.add_argument("--steps", type=positive, default=100, help="length of random sequences (default 100)")
+    sub.add_argument(
+        "--steps", type=positive, default=100, help="length of random sequences, of frames too (default 100)"
+    )
     sub.add_argument("--batch", type=positive, default=2, help="rows of random batches (default 2)")
     sub.add_argument(
         "--tolerance",
         type=float,
-        default=1e-4,
-        help="largest error, as a part of max(1, |reference|), that counts as agreement (default 1e-4)",
+        help="largest error, as a part of max(1, |reference|), that counts as agreement (default: 1e-4, or what the "
+        "file says of its precision)",
     )
     sub.add_argument("--reference", choices=("auto", "onnxruntime", "float64"), default="auto")
     sub.add_argument("--json", action="store_true", help="print the figures as JSON")
@@ -64,22 +68,31 @@ def command(options: argparse.Namespace) -> int:
     """Compare, print, and fail where the error is too large."""
     model = tinyrnn.load(options.model)
     reference = Reference(options.source, options.reference)
-    inputs = given(model, options.data) if options.data else random(model, reference, options)
-    bound = {**bound_by_recipe(model), **dict(options.bind)}
+    if options.data:
+        inputs = samples.read_inputs(options.data)
+    else:
+        inputs = samples.random_inputs(model, options.seed, options.steps, options.batch, reference.declared())
+    bound = reference.cast({**bound_by_recipe(model), **dict(options.bind)})
+    framed = samples.are_frames(model, inputs)
     with working(f"running {options.source} by {reference.name}"):
-        wanted = reference.run({**inputs, **reference.cast(bound)})
-    outputs = model.run(inputs)
-    results = [compare(port, outputs[port.name], wanted[port.name]) for port in model.outputs if port.name in wanted]
+        run = by_frames if framed else at_once
+        wanted = run(model, lambda given: reference.run({**given, **bound}), inputs)
+    outputs = samples.run(model, inputs)
+    results = [
+        compare(port, outputs[port.name], wanted[port.name], 0 if framed else port.time_axis)
+        for port in model.outputs
+        if port.name in outputs and port.name in wanted
+    ]
     about = {"reference": reference.name, "outputs": results, "stream": stream_agrees(model, inputs, outputs)}
     if options.plot:
         plot(options.plot, results)
     print(json.dumps(about, indent=2)) if options.json else show(about)
     worst = max(results, key=lambda row: float(row["relative"]), default=None)
-    if worst is not None and not worst["relative"] <= options.tolerance:
-        where = located(model, reference, {**inputs, **reference.cast(bound)}, options.tolerance)
+    tolerance = expected(model) if options.tolerance is None else options.tolerance
+    if worst is not None and not worst["relative"] <= tolerance:
+        where = located(model, reference, {**(frame(model, inputs, 0) if framed else inputs), **bound}, tolerance)
         raise TinyRNNError(
-            f"output '{worst['name']}': error {worst['relative']:.3g} is above {options.tolerance:g} (--tolerance); "
-            f"{where}"
+            f"output '{worst['name']}': error {worst['relative']:.3g} is above {tolerance:g} (--tolerance); {where}"
         )
     if about["stream"] is False:
         raise TinyRNNError("the stream gives other bytes than the whole sequence: this is a bug of tinyrnn")
@@ -161,6 +174,33 @@ class Reference:
         return run
 
 
+Run = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
+
+
+def at_once(model: Model, run: Run, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Run whole sequences."""
+    return run(inputs)
+
+
+def by_frames(model: Model, run: Run, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Run frame after frame, each with the states that the one before has left; the outputs on a first axis."""
+    shown = {port.state: port.name for port in model.outputs if port.state is not None}
+    ties = {port.name: shown[port.state] for port in model.inputs if port.state in shown}
+    count = min((len(inputs[p.name]) for p in model.inputs if p.state is None), default=0)
+    states: dict[str, np.ndarray] = {}
+    found: list[dict[str, np.ndarray]] = []
+    for i in range(count):
+        found.append(run(frame(model, inputs, i) | states))
+        states = {name: found[-1][output] for name, output in ties.items()}
+    return {p.name: np.stack([f[p.name] for f in found]) for p in model.outputs if p.state is None and found}
+
+
+def frame(model: Model, inputs: dict[str, np.ndarray], index: int) -> dict[str, np.ndarray]:
+    """One frame of the stacks, and the states as they are given."""
+    plain = {port.name for port in model.inputs if port.state is None}
+    return {name: x[index] if name in plain else x for name, x in inputs.items()}
+
+
 def located(model: Model, reference: Reference, inputs: dict[str, np.ndarray], tolerance: float) -> str:
     """Say which ONNX node is the first whose output departs."""
     try:
@@ -171,14 +211,48 @@ def located(model: Model, reference: Reference, inputs: dict[str, np.ndarray], t
     except Exception as error:  # this only explains a failure: it must not hide it
         return f"the node could not be found ({type(error).__name__}: {error})"
     if found is None:
-        return "no single node departs: the file is not what converting this model gives, or errors add up"
+        return quantization(model) or (
+            "no single node departs: the file is not what converting this model gives, or errors add up"
+        )
     return f"the first node that departs is {found[0]}, by {found[1]:.3g}"
+
+
+def quantization(model: Model) -> str:
+    """Say which layers of a quantized file cost most; nothing of another."""
+    try:
+        changed = [row for row in note(model, "report")["layers"] if not row["reason"]]
+        worst = sorted((row for row in changed if row["error"]), key=lambda row: -row["error"])[:3]
+        layers = ", ".join(f"{row['name']} ({row['error']:.2g})" for row in worst)
+    except (LookupError, TypeError, ValueError):
+        return ""  # notes are not checked
+    if not changed:
+        return ""
+    advice = f"; the layers with the largest errors alone: {layers}" if layers else ""
+    return f"no node departs in float32, so that this is the error of quantization{advice}; see --keep-float"
+
+
+def expected(model: Model) -> float:
+    """Return the tolerance that the precision of a file asks for."""
+    name = recipe(model).get("quantize")
+    if name is None:
+        return TOLERANCE
+    try:
+        from tinyrnn.converters.precisions import PRECISIONS
+    except ImportError as error:
+        raise TinyRNNError(f"give --tolerance: what {name} leads to expect needs the package {error.name}") from None
+    row = PRECISIONS.get(name) if isinstance(name, str) else None
+    return TOLERANCE if row is None else row.tolerance
 
 
 def recipe(model: Model) -> dict[str, Any]:
     """Return the options of the conversion, as the file's own notes have them."""
+    return note(model, "recipe")
+
+
+def note(model: Model, key: str) -> dict[str, Any]:
+    """Return an object among the file's notes."""
     try:
-        found = json.loads(model.metadata.get("recipe", "{}"))
+        found = json.loads(model.metadata.get(key, "{}"))
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
@@ -190,76 +264,26 @@ def bound_by_recipe(model: Model) -> dict[str, Any]:
     return bound if isinstance(bound, dict) else {}
 
 
-def given(model: Model, path: str) -> dict[str, np.ndarray]:
-    """Read the inputs from a file."""
-    arrays = read_file(path)
-    if not isinstance(arrays, dict):
-        raise ArgumentError(f"{path}: expected an .npz file with an array for each input")
-    return arrays
-
-
-def random(model: Model, reference: Reference, options: argparse.Namespace) -> dict[str, np.ndarray]:
-    """Make inputs: normal numbers, zeros and ones for integers; sizes as the ONNX model fixes them, else as asked."""
-    generator = np.random.default_rng(options.seed)
-    declared: dict[str, list[Any]] = reference.declared()
-    sizes: dict[str, int] = {}
-    for port in model.inputs:
-        for axis, dim in enumerate(port.shape):
-            if isinstance(dim, str):
-                fixed = declared.get(port.name, [None] * len(port.shape))[axis]
-                asked = {port.time_axis: options.steps, port.batch_axis: options.batch}.get(axis, 4)
-                sizes[dim] = fixed if isinstance(fixed, int) else sizes.get(dim, asked)
-    arrays = {}
-    for port in model.inputs:
-        if None in port.shape:
-            raise TinyRNNError(f"input '{port.name}' has a size computed from others: give the inputs with --data")
-        shape = [dim if isinstance(dim, int) else sizes[str(dim)] for dim in port.shape]
-        if port.dtype.startswith("float"):
-            arrays[port.name] = generator.standard_normal(shape).astype(port.dtype)
-        else:
-            arrays[port.name] = generator.integers(0, 2, shape).astype(port.dtype)
-    return arrays
-
-
-def compare(port: tinyrnn.Port, got: np.ndarray, want: np.ndarray) -> dict[str, Any]:
-    """Return the error of one output, overall and by time step."""
-    if got.shape != want.shape:
-        raise TinyRNNError(f"output '{port.name}': shape {got.shape}, the reference gives {want.shape}")
-    reference = want.astype(np.float64)
-    with np.errstate(invalid="ignore"):
-        error = np.abs(got.astype(np.float64) - reference)
-        error = np.where((got == want) | np.isnan(got) & np.isnan(reference), 0.0, error)
-    error = np.where(np.isnan(error), np.inf, error)
-    largest = float(np.abs(reference[np.isfinite(reference)]).max(initial=0.0))
-    axes = tuple(axis for axis in range(error.ndim) if axis != port.time_axis)
-    steps = error.max(axis=axes, initial=0.0).tolist() if port.time_axis is not None else None
-    return {
-        "name": port.name,
-        "shape": list(got.shape),
-        "dtype": str(got.dtype),
-        "largest": largest,
-        "max": float(error.max(initial=0.0)),
-        "rms": float(np.sqrt(np.mean(error**2))) if error.size else 0.0,
-        "relative": float(error.max(initial=0.0)) / max(1.0, largest),
-        "max_by_step": steps,
-    }
-
-
 def stream_agrees(model: Model, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> bool | None:
     """Whether a stream gives the bytes of the whole sequence; None where the model cannot stream."""
     if not model.streamable:
         return None
+    if samples.are_frames(model, inputs):  # then the outputs are the stream's
+        results = by_frames(model, model.run, inputs)
+        return all(same_bytes(y, outputs[name]) for name, y in results.items())
     batches = [
         inputs[p.name].shape[p.batch_axis] for p in model.inputs if p.batch_axis is not None and p.name in inputs
     ]
     stream = model.stream(batch=batches[0] if batches else 1)
-    framed = not any(port.time_axis is not None for port in model.inputs)
+    framed = samples.is_framed(model)
     plain = {port.name for port in model.inputs if port.state is None}
     results = stream.run({name: x[None] if framed and name in plain else x for name, x in inputs.items()})
-    return all(
-        np.array_equal(y[0] if framed else y, outputs[name], equal_nan=y.dtype.kind == "f")
-        for name, y in results.items()
-    )
+    return all(same_bytes(y[0] if framed else y, outputs[name]) for name, y in results.items())
+
+
+def same_bytes(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two arrays are equal, NaN being equal to NaN."""
+    return np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
 
 
 def show(about: dict[str, Any]) -> None:
@@ -277,7 +301,7 @@ def show(about: dict[str, Any]) -> None:
     timed = [row for row in results if row["max_by_step"]]
     if timed:
         count = max(len(row["max_by_step"]) for row in timed)
-        shown = sorted({round(i * (count - 1) / (SHOWN_STEPS - 1)) for i in range(SHOWN_STEPS)})
+        shown = shown_steps(count)
         print()
         table(
             ["step", *(f"max error of {row['name']}" for row in timed)],
