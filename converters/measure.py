@@ -54,7 +54,12 @@ class Bench:
             if unknown:
                 raise ArgumentError(f"calibrate: the model has no input {unknown[0]!r}; it has {names}")
         self.framed = samples.are_frames(model, self.inputs)
-        self.wanted = samples.run(model, self.inputs)
+        try:
+            self.wanted = samples.run(model, self.inputs)
+        except TinyRNNError as error:
+            if given is None:
+                raise
+            raise type(error)(f"calibrate: {error}") from None
 
     def errors(self, graph: Graph) -> list[dict[str, Any]]:
         """The error of each output of a changed graph; those that show states only where there are no others."""

@@ -144,16 +144,10 @@ def quantize(graph: Graph, model: OnnxModel, options: Options, progress: Progres
         The data to calibrate with cannot be read or run.
     """
     assert options.quantize is not None
-    precision, given = PRECISIONS[options.quantize], options.data()
-    layers = find_layers(graph, WeightNames(model))
-    _keep(layers, options.keep_float)
-    for layer in layers:
-        layer.reason = layer.reason or _why_not(graph, layer, precision)
+    given = options.data()
+    layers = choose_layers(graph, model, PRECISIONS[options.quantize], options.keep_float)
     changed = [layer for layer in layers if not layer.reason]
-    for layer in changed:
-        layer.precision = precision.name
-        layer.made = {id(t): _made(layer, t, precision) for t in layer.weights}
-    notes: list[str] = [] if changed else [f"nothing could be made {precision.name}"]
+    notes: list[str] = [] if changed else [f"nothing could be made {options.quantize}"]
     bench, ranges = None, {}
     try:
         bench = Bench(graph, given, _declared(graph, model))
@@ -162,10 +156,22 @@ def quantize(graph: Graph, model: OnnxModel, options: Options, progress: Progres
             raise
         notes.append(f"errors were not measured, since random inputs do not do ({error}); give some as calibrate")
     if bench is not None and options.activations == "static":
-        ranges = _ranges(bench, graph, changed, notes)
+        ranges = find_ranges(bench, graph, changed, notes)
     result = with_layers(graph, changed, ranges)
     errors = [] if bench is None else _measure(bench, changed, ranges, result, progress)
     return Quantized(result, layers, errors, notes)
+
+
+def choose_layers(graph: Graph, model: OnnxModel, precision: Precision, keep_float: Iterable[str]) -> list[Layer]:
+    """All layers with weights: those that can have the precision with their new weights, the others with the reason."""
+    layers = find_layers(graph, WeightNames(model))
+    _keep(layers, keep_float)
+    for layer in layers:
+        layer.reason = layer.reason or _why_not(graph, layer, precision)
+        if not layer.reason:
+            layer.precision = precision.name
+            layer.made = {id(t): _made(layer, t, precision) for t in layer.weights}
+    return layers
 
 
 def find_layers(graph: Graph, names: WeightNames) -> list[Layer]:
@@ -291,7 +297,7 @@ def _declared(graph: Graph, model: OnnxModel) -> dict[str, list[Any]]:
     }
 
 
-def _ranges(bench: Bench, graph: Graph, layers: list[Layer], notes: list[str]) -> dict[int, np.ndarray]:
+def find_ranges(bench: Bench, graph: Graph, layers: list[Layer], notes: list[str]) -> dict[int, np.ndarray]:
     """The largest magnitudes that the operands of each operator reach, by the id of the operator."""
     top = {id(node) for node in graph.nodes}
     asked: dict[str, tuple[Node, Tensor, bool]] = {}
@@ -355,13 +361,18 @@ def _measure(
         if progress is not None:
             progress(done, len(layers), layer.name)
         alone = result if len(layers) == 1 else with_layers(bench.graph, [layer], ranges)
-        layer.error = max((row["max"] for row in bench.errors(alone)), default=0.0)
+        layer.error = rounded(max((row["max"] for row in bench.errors(alone)), default=0.0))
     return [_shortened(row) for row in bench.errors(result)]
 
 
 def _shortened(row: dict[str, Any]) -> dict[str, Any]:
     """The error of an output, at a few of its steps and at the worst."""
     steps = row["max_by_step"]
-    short = {key: row[key] for key in ("name", "max", "rms", "relative", "largest")}
+    short = {key: rounded(row[key]) for key in ("max", "rms", "relative", "largest")}
     shown = sorted({*samples.shown_steps(len(steps)), int(np.argmax(steps))}) if steps else []
-    return short | {"max_by_step": {str(i): steps[i] for i in shown}}
+    return {"name": row["name"], **short, "max_by_step": {str(i): rounded(steps[i]) for i in shown}}
+
+
+def rounded(figure: float) -> float:
+    """Three digits: what instruction sets differ by is of no use in a file."""
+    return float(f"{figure:.3g}")

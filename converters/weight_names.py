@@ -8,11 +8,13 @@ from collections.abc import Mapping
 
 from .onnx_model import OnnxModel, OnnxNode
 
-#: The inputs that are weights, where others may be constants too.
-_PLACES = dict.fromkeys(("RNN", "LSTM", "GRU"), (1, 2)) | {
+#: The inputs that can be weights, by operator.
+_PLACES = {
+    **dict.fromkeys(("RNN", "LSTM", "GRU"), (1, 2)),
     **dict.fromkeys(("Conv", "ConvTranspose"), (1,)),
+    **dict.fromkeys(("MatMul", "Gemm", "FusedMatMul"), (0, 1)),
+    "Einsum": (0, 1, 2, 3),
     "Gather": (0,),
-    "Gemm": (0, 1),
 }
 
 
@@ -43,6 +45,6 @@ class WeightNames:
             if given and not node.bodies and all(n in known for n in given):
                 known.update((n, frozenset().union(*(known[m] for m in given))) for n in node.outputs if n)
             name = node.name or (node.outputs[0] if node.outputs else node.op)
-            places = _PLACES.get(node.op, range(len(node.inputs)))
-            weights = [known.get(node.inputs[i], frozenset()) for i in places if i < len(node.inputs)]
+            places = [i for i in _PLACES.get(node.op, ()) if i < len(node.inputs)]
+            weights = [known.get(node.inputs[i], frozenset()) for i in places]
             self._known[name] |= {name}.union(*weights)
