@@ -309,7 +309,7 @@ def test_data_beyond_the_ranges_are_clamped():
         ({"activations": "static"}, "activations has a meaning only with quantize"),
         ({"quantize": "int8", "calibrate": {"nope": TOKENS}}, "no input 'nope'; it has ['tokens']"),
         ({"quantize": "int8", "calibrate": {"tokens": TOKENS + 40}}, "calibrate: 'embed', indices: found 47"),
-        ({"quantize": "int8", "calibrate": {"tokens": TOKENS[0, 0]}}, "calibrate: input 'tokens'"),
+        ({"quantize": "int8", "calibrate": {"tokens": TOKENS[0, 0]}}, "calibrate: 'tokens', rank"),
     ],
 )
 def test_options_that_do_not_fit(options, words):
