@@ -154,7 +154,9 @@ def quantize(graph: Graph, model: OnnxModel, options: Options, progress: Progres
     except TinyRNNError as error:
         if given is not None:
             raise
-        notes.append(f"errors were not measured: random inputs of guessed sizes do not run ({error}); give some as calibrate")
+        notes.append(
+            f"errors were not measured: random inputs of guessed sizes do not run ({error}); give some as calibrate"
+        )
     if bench is not None and options.activations == "static":
         ranges = find_ranges(bench, graph, changed, notes)
     result = with_layers(graph, changed, ranges)

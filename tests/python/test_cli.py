@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import importlib.util
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import zlib
 
 import numpy as np
 import onnx
@@ -168,6 +171,99 @@ def test_verify_names_the_first_node_that_departs(reference, source, tmp_path, c
     assert main(["convert", source, str(out)]) == 0
     assert main(["verify", source, str(out), "--reference", reference]) == 1
     assert "the first node that departs is Squeeze node" in capsys.readouterr().err
+
+
+def test_convert_quantizes(source, tmp_path, capsys):
+    out, data = str(tmp_path / "out.trnn"), str(tmp_path / "x.npz")
+    np.savez(data, x=sequence(20, 1, 4))
+    quantize = ["convert", source, out, "--quantize", "int8"]
+    assert main([*quantize, "--calibrate", data, "--activations", "static"]) == 0
+    text = capsys.readouterr().out
+    for words in ("promise     quantized", "activations static", "error alone", "max error of y", "recurrent  int8"):
+        assert words in text, words
+    assert main(["inspect", out]) == 0
+    text = capsys.readouterr().out
+    for words in ("promise:    quantized", "precision: int8, activations static", "error alone", "max error of y"):
+        assert words in text, words
+    assert main([*quantize, "--keep-float", "cell", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["layers"][0]["reason"] == "asked for by keep_float 'cell'"
+    assert report["promise"].startswith("fp32")
+    assert main(["inspect", out]) == 0
+    assert "asked for by keep_float 'cell'" in capsys.readouterr().out
+    assert "'nope'; there are 'R', 'W', 'cell'" in fails(capsys, *quantize, "--keep-float", "nope")
+    assert "there is int8" in fails(capsys, "convert", source, out, "--quantize", "int3")
+    assert "only with quantize" in fails(capsys, "convert", source, out, "--keep-float", "cell")
+    assert "calibrate" in fails(capsys, *quantize, "--activations", "static")
+    assert "nofile.npz" in fails(capsys, *quantize, "--calibrate", tmp_path / "nofile.npz")
+    assert "not an .npy or .npz" in fails(capsys, *quantize, "--calibrate", source)
+    np.savez(data, y=sequence(20, 1, 4))
+    assert "no input 'y'; it has ['x', 'h0', 'c0']" in fails(capsys, *quantize, "--calibrate", data)
+
+
+def test_verify_a_quantized_file(source, tmp_path, capsys):
+    out, drawn = str(tmp_path / "out.trnn"), tmp_path / "error.png"
+    assert main(["convert", source, out, "--quantize", "int8"]) == 0
+    capsys.readouterr()
+    more = []
+    if importlib.util.find_spec("matplotlib"):
+        more = ["--plot", str(drawn)]
+    assert main(["verify", source, out, "--steps", "300", *more]) == 0
+    assert "the same bytes as the whole sequence" in capsys.readouterr().out
+    assert drawn.exists() == bool(more)
+    assert main(["verify", source, out, "--tolerance", "1e-5"]) == 1
+    error = capsys.readouterr().err
+    assert "is above 1e-05" in error
+    assert "this is the error of quantization; the layers with the largest errors alone: cell (" in error
+
+
+def test_verify_compares_frames_as_a_stream_gives_them(tmp_path, capsys):
+    path, out = tmp_path / "frames.onnx", str(tmp_path / "frames.trnn")
+    onnx.save(graphs.frames(), path)
+    assert main(["convert", str(path), out]) == 0
+    for reference in ("auto", "float64"):
+        capsys.readouterr()
+        assert main(["verify", str(path), out, "--steps", "7", "--json", "--reference", reference]) == 0
+        (row,) = json.loads(capsys.readouterr().out)["outputs"]
+        assert row["shape"][0] == len(row["max_by_step"]) == 7
+        assert 0 < row["max"] < 1e-5
+    np.savez(tmp_path / "one.npz", x=sequence(1, 1, 6), h0=sequence(1, 1, 8))
+    assert main(["verify", str(path), out, "--json", "--data", str(tmp_path / "one.npz")]) == 0
+    about = json.loads(capsys.readouterr().out)
+    assert [row["max_by_step"] for row in about["outputs"]] == [None, None]
+    assert about["stream"] is True
+
+
+def test_notes_that_are_no_report_are_passed_over(source, tmp_path, capsys):
+    out = tmp_path / "out.trnn"
+    assert main(["convert", source, str(out), "--quantize", "int8"]) == 0
+    content = out.read_bytes()
+    for old, new in [(b'"layers": [{', b'"layerz": [{'), (b'"error": ', b'"errer": '), (b'"max": ', b'"mox": ')]:
+        assert old in content
+        broken = bytearray(content.replace(old, new))
+        weights = int.from_bytes(broken[24:32], "little")
+        broken[8:12] = zlib.crc32(broken[16:weights]).to_bytes(4, "little")
+        out.write_bytes(broken)
+        assert main(["inspect", str(out)]) == 0
+        capsys.readouterr()
+        assert main(["verify", source, str(out), "--tolerance", "1e-5"]) == 1
+        assert "is above" in capsys.readouterr().err
+
+
+def test_progress_is_drawn_on_a_terminal_once_it_takes_long(monkeypatch):
+    from tinyrnn.cli import text
+
+    shown = io.StringIO()
+    shown.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", shown)
+    with text.working("measuring") as work:
+        work.progress(1, 4, "the second")
+    assert shown.getvalue() == ""
+    with text.working("measuring") as work:
+        work.progress(1, 4, "the second")
+        time.sleep(1.5)
+    assert "measuring" in shown.getvalue()
+    assert "the second" in shown.getvalue()
 
 
 def test_nonsense_is_one_line(source, target, tmp_path, capsys):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from tinyrnn.cli.text import table, working
 from tinyrnn.samples import compare, shown_steps
 
 TOLERANCE = 1e-4  # of a file that does not say what its precision leads to expect
+SMOOTHED = 200  # steps from which on a plot has a running mean
 
 
 def add(commands: Any) -> None:
@@ -85,7 +87,7 @@ def command(options: argparse.Namespace) -> int:
     ]
     about = {"reference": reference.name, "outputs": results, "stream": stream_agrees(model, inputs, outputs)}
     if options.plot:
-        plot(options.plot, results)
+        plot(options.plot, results, os.path.basename(options.model))
     print(json.dumps(about, indent=2)) if options.json else show(about)
     worst = max(results, key=lambda row: float(row["relative"]), default=None)
     tolerance = expected(model) if options.tolerance is None else options.tolerance
@@ -206,6 +208,8 @@ def located(model: Model, reference: Reference, inputs: dict[str, np.ndarray], t
     try:
         from tinyrnn.converters.departure import first_departure
 
+        if recipe(model).get("quantize"):  # nodes are looked at in float32, before they are quantized
+            tolerance = min(tolerance, TOLERANCE)
         shown = None if reference.session is None else reference.everything(inputs)
         found = first_departure(reference.source, inputs, tolerance, recipe(model), shown)
     except Exception as error:  # this only explains a failure: it must not hide it
@@ -318,8 +322,8 @@ def show(about: dict[str, Any]) -> None:
     print(f"\nstream: {said[about['stream']]}")
 
 
-def plot(path: str, results: list[dict[str, Any]]) -> None:
-    """Draw the error of each output over time."""
+def plot(path: str, results: list[dict[str, Any]], title: str) -> None:
+    """Draw the error of each output over time, and where there are many steps its running mean."""
     try:
         import matplotlib
     except ImportError:
@@ -328,11 +332,20 @@ def plot(path: str, results: list[dict[str, Any]]) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(8, 4), layout="constrained")
-    for row in results:
-        if row["max_by_step"]:
-            axes.semilogy(np.maximum(row["max_by_step"], 1e-12), label=row["name"])
-    axes.set(xlabel="step", ylabel="max |error|", title="Error against the reference")
-    axes.grid(alpha=0.3)
-    if axes.lines:
+    timed = [row for row in results if row["max_by_step"]]
+    for row in timed:
+        errors = np.maximum(row["max_by_step"], 1e-12)
+        (line,) = axes.semilogy(errors, label=row["name"], alpha=0.35 if len(errors) >= SMOOTHED else 1.0, linewidth=1)
+        if len(errors) >= SMOOTHED:  # a drift is seen in the mean of many steps, not in the noise of each
+            window = len(errors) // 25
+            mean = np.convolve(errors, np.ones(window) / window, "valid")
+            axes.semilogy(np.arange(len(mean)) + window / 2, mean, color=line.get_color(), linewidth=2)
+    if timed:
+        ends = [f(np.maximum(row["max_by_step"], 1e-12)) for row in timed for f in (np.min, np.max)]
+        ends = [e for e in ends if np.isfinite(e)] or [1e-12]
+        axes.set_ylim(10 ** np.floor(np.log10(min(ends))), 10 ** (np.floor(np.log10(max(ends))) + 1))
         axes.legend()
+    axes.set(xlabel="step", ylabel="max |error|", title=f"{title}: error against the reference")
+    axes.grid(alpha=0.3)
     figure.savefig(path, dpi=120)
+    pyplot.close(figure)
