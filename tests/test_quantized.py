@@ -206,7 +206,7 @@ def test_what_random_inputs_cannot_run_is_converted_with_a_note():
     from build import model, node, random
 
     window = node("Conv", "x k", "y", name="wide", kernel_shape=[9])
-    proto = model([window], {"x": ["n", 3, "length"]}, "y", {"k": random(2, 3, 9)})
+    proto = model([window], {"x": ["n", 3, "width"]}, "y", {"k": random(2, 3, 9)})
     _, report = int8(proto)
     assert report.output_errors == []
     assert report.layers[0]["error"] is None
