@@ -7,14 +7,12 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
-
 from tinyrnn.promise import promise
 from tinyrnn.text_table import quantization_tables, table_lines
 
 from . import dims as dm
 from .driver import Lowered
-from .ir import Graph
+from .ir import Graph, Tensor
 from .onnx_model import OnnxModel
 from .passes.copies import copies_left
 from .precisions import FLOAT32
@@ -109,6 +107,12 @@ def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{n} {name}" for name, n in counts.items()) or "none"
 
 
+def _count(t: Tensor) -> int:
+    count = dm.product(t.dims)
+    assert isinstance(count, int)
+    return count
+
+
 def _shape(sizes: tuple[dm.Size, ...], dtype: str) -> str:
     return f"{dtype}[{', '.join(str(s) for s in sizes)}]"
 
@@ -120,7 +124,7 @@ def make_report(model: OnnxModel, lowered: Lowered) -> Report:
     return Report(
         nodes=dict(sorted(Counter(n.op for n in model.nodes).items())),
         operators=dict(sorted(Counter(n.kind for n in graph.all_nodes()).items())),
-        parameters=sum(int(np.prod(t.dims)) for t in constants.values()),  # type: ignore[arg-type]
+        parameters=sum(_count(t) for t in constants.values()),
         bytes_in=model.size,
         bytes_out=0,
         time_axis=graph.symbol_of("TIME"),

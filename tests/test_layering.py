@@ -179,10 +179,11 @@ def test_the_root_converters_are_not_importable_twice():
 
 def test_the_operators_with_products_are_those_that_inspect_names():
     """Their bytes depend on the class of rounding; all others promise the same bytes everywhere."""
-    slots = re.compile(r"->f32_(?:gemm|dwconv|\w+_cell|\w+_steps|gru_reset|gru_update)\b")
-    users = {path.stem for path in c_files("src/ops/*.c") if slots.search(path.read_text(encoding="utf-8"))}
-    assert users <= {*WITH_PRODUCTS, "recurrent_cell", "recurrent_rows"}
-    assert set(WITH_PRODUCTS) <= {name.split("_")[0] for name in users}
+    slots = re.compile(r"->(?:f32|precision##)_(?:gemm|dwconv|\w+_cell|\w+_steps|gru_reset|gru_update)\b")
+    files = c_files("src/ops/*.c")
+    users = {path.stem for path in files if slots.search(path.read_text(encoding="utf-8"))}
+    users |= {path.stem for path in files if "product.h" in includes(path)}
+    assert users == {*WITH_PRODUCTS, "product"}
     # And nothing but those slots has the one word of the vocabulary whose rounding differs.
     word = re.compile(r"\b(?:vf_fma\(|f32_fused_)")
     bodies = {path.name for path in c_files("src/arch/*_tmpl.h") if word.search(path.read_text(encoding="utf-8"))}
