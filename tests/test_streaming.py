@@ -71,10 +71,11 @@ def check(model: tinyrnn.Model, inputs: dict[str, np.ndarray], sizes: list[int],
         assert got.tobytes() == whole[port.name].tobytes(), f"{port.name} in chunks of {sizes}"
 
 
+@pytest.mark.parametrize("quantize", [None, "int8"])
 @pytest.mark.parametrize("name", cases())
-def test_one_answer(name):
+def test_one_answer(name, quantize):
     try:
-        data, report = convert_bytes(zoo.VISIBLE / name / "model.onnx")
+        data, report = convert_bytes(zoo.VISIBLE / name / "model.onnx", quantize=quantize)
     except TinyRNNError:
         return  # refused by name, which test_zoo.py judges
     model = tinyrnn.load(data)

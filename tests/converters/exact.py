@@ -33,7 +33,7 @@ def activations(x: np.ndarray, largest: float | None) -> tuple[np.ndarray, np.nd
         small = amax < TINY
         q = np.rint(x * (np.float32(127) / np.where(small, np.float32(1), amax)))
         q = np.where(small | ~np.isfinite(q), 0, np.clip(q, -127, 127)).astype(np.int64)
-        scale = np.where(small, np.float32(0), amax / np.float32(127))
+        scale = np.where(small, np.float32(0), amax * np.float32(1 / 127))
     bad = ~np.isfinite(x).all(axis=-1, keepdims=True)
     return q, np.where(bad, np.float32(np.nan), scale)
 

@@ -225,7 +225,7 @@ def test_the_sums_are_exact_and_rounded_as_documented():
         codes = np.rint(x[i] * (np.float32(127) / amax)).astype(int)
         for j in range(5):
             total = np.float32(sum(int(codes[k]) * int(q[k, j]) for k in range(6)))
-            want[i, j] = b[j] + total * (amax / np.float32(127) * scales[j])
+            want[i, j] = b[j] + total * (amax * np.float32(1 / 127) * scales[j])
     got = Run(changed, wide=False)({"x": x})["y"]
     assert got.tobytes() == want.tobytes()
 
