@@ -39,7 +39,7 @@ def test_weights_keep_the_rules_of_the_format(m, pairs):
     assert scales.dtype == np.float32
     assert q.min() >= -127
     assert np.isfinite(scales).all()
-    assert (q[:, :, :] * (scales[:, None, :] == 0) == 0).all(), "a column without a scale has no weights"
+    assert (q * (scales[:, None, :] == 0) == 0).all(), "a column without a scale has no weights"
     if pairs:
         whole = np.zeros((len(q), q.shape[1] + q.shape[1] % 2, q.shape[2]), np.int64)
         whole[:, : q.shape[1]] = q
@@ -99,7 +99,6 @@ def test_bytes_come_back_from_their_panels(m, width):
         starts = np.ascontiguousarray(panel[:, -2]).view("<i4")[..., 0]
         assert (starts == -127 * q[:, :, first : first + count].sum(1, dtype=np.int64)).all()
         assert (np.ascontiguousarray(panel[:, -1]).view("<f4")[..., 0] == scales[:, first : first + count]).all()
-    assert not flat[:, :0].any()
     assert at == flat.shape[1]
 
 
