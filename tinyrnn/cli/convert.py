@@ -52,6 +52,13 @@ def add(commands: Any) -> None:
         help="this input is the state that this output renews (nothing else is then tied)",
     )
     states.add_argument("--no-state", action="store_true", help="leave states as plain inputs and outputs")
+    add_quantization(sub)
+    sub.add_argument("--json", action="store_true", help="print the report as JSON")
+    sub.set_defaults(function=command)
+
+
+def add_quantization(sub: argparse.ArgumentParser) -> None:
+    """Add the options about precision."""
     sub.add_argument(
         "--quantize", metavar="MODE", help="weights of products, convolutions and embeddings in this precision: int8"
     )
@@ -71,8 +78,6 @@ def add(commands: Any) -> None:
         default="dynamic",
         help="scales of each row and step, or constant ones from --calibrate (default dynamic)",
     )
-    sub.add_argument("--json", action="store_true", help="print the report as JSON")
-    sub.set_defaults(function=command)
 
 
 def pair(argument: str) -> tuple[str, str]:
