@@ -196,7 +196,7 @@ def _verify_tensor(graph: Graph, t: Tensor) -> None:
         _must(t.dtype == t.root.dtype, f"{t.name}: a view as {t.dtype} of {t.root.dtype}")
     if t.storage == "WEIGHTS":
         shape = () if t.data is None else t.data.shape
-        wanted = packing.cells(t.dims) if t.packing == "I8_PANELS" else t.dims  # type: ignore[arg-type]
+        wanted = packing.cells(t.dims, packing.PLANES[t.packing]) if t.packing in packing.PLANES else t.dims  # type: ignore[arg-type]
         _must(tuple(wanted) == shape, f"{t.name}: {t.dims} holds data of shape {shape}")
         _must(t.data is not None and t.data.dtype == NUMPY_TYPE[t.dtype], f"{t.name}: its data is not {t.dtype}")
     for size in (*t.dims, *t.strides, t.offset):

@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 LANES = 16
 CONV_PANEL = 32  # of a convolution: a few positions share the weights, and read fewer columns of each row at once
+#: The packings of int8, and the planes of each: a weight is the sum of what it is in all of them.
+PLANES = {"I8_PANELS": 1, "I8X2_PANELS": 2}
 
 
 def padded(n: int) -> int:
@@ -65,25 +69,30 @@ def pack_vectors(m: np.ndarray) -> np.ndarray:
     return interleave(m[..., None])[..., 0, :]
 
 
-def cells(dims: tuple[int, ...]) -> tuple[int, ...]:
-    """Shape of the data of int8 matrices [..., K, N]: rows of cells with four weights, start values, scales."""
+def cells(dims: tuple[int, ...], planes: int = 1) -> tuple[int, ...]:
+    """Shape of the data of int8 matrices [..., K, N]: in each plane rows of cells with four weights, starts, scales."""
     *lead, depth, columns = dims
-    return (*lead, -(-depth // 4) + 2, columns, 4)
+    return (*lead, planes * (-(-depth // 4) + 2), columns, 4)
 
 
-def pack_bytes(q: np.ndarray, scales: np.ndarray, width: int) -> np.ndarray:
-    """Weights as the panels of bytes that format.def calls I8_PANELS.
+def pack_bytes(planes: Sequence[tuple[np.ndarray, np.ndarray]], width: int) -> np.ndarray:
+    """Weights as the panels of bytes that format.def calls I8_PANELS, or I8X2_PANELS where there are two planes.
 
     Parameters
     ----------
-    q : [..., K, N] int8, K at most 131072
-    scales : [..., N] float32
+    planes : for each, q [..., K, N] int8, K at most 131072, and scales [..., N] float32
     width : columns of a panel
 
     Returns
     -------
-    [..., ceil(K / 4) + 2, N, 4] int8, in the order of the file
+    [..., planes * (ceil(K / 4) + 2), N, 4] int8, in the order of the file
     """
+    made = np.concatenate([_rows_of_cells(q, scales) for q, scales in planes], axis=-2)
+    return np.ascontiguousarray(panels(made, width)).view(np.int8).reshape(*made.shape, 4)
+
+
+def _rows_of_cells(q: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    """One plane, before it is cut into panels: [..., ceil(K / 4) + 2, N] uint32."""
     *lead, depth, columns = q.shape
     shape = cells(q.shape)
     rows = shape[-3]
@@ -94,13 +103,18 @@ def pack_bytes(q: np.ndarray, scales: np.ndarray, width: int) -> np.ndarray:
     made[..., :-2, :] = np.ascontiguousarray(fours).view("<u4")[..., 0]
     made[..., -2, :] = (-127 * q.sum(axis=-2, dtype=np.int32)).astype("<i4").view("<u4")
     made[..., -1, :] = np.ascontiguousarray(scales, "<f4").view("<u4")
-    return np.ascontiguousarray(panels(made, width)).view(np.int8).reshape(shape)
+    return made
 
 
-def unpack_bytes(data: np.ndarray, depth: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """The inverse of `pack_bytes`: (q [..., K, N] int8, scales [..., N] float32)."""
+def unpack_bytes(data: np.ndarray, depth: int, width: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The inverse of `pack_bytes`: for each plane (q [..., K, N] int8, scales [..., N] float32)."""
     *lead, rows, columns, _ = data.shape
     made = unpanel(np.ascontiguousarray(data).view("<u4")[..., 0], width)
-    fours = np.ascontiguousarray(made[..., :-2, :]).view(np.int8).reshape(*lead, rows - 2, columns, 4)
-    q = fours.swapaxes(-1, -2).reshape(*lead, (rows - 2) * 4, columns)
-    return q[..., :depth, :], np.ascontiguousarray(made[..., -1, :]).view("<f4")
+    each = cells((*lead, depth, columns))[-3]
+    planes = []
+    for first in range(0, rows, each):
+        plane = made[..., first : first + each, :]
+        fours = np.ascontiguousarray(plane[..., :-2, :]).view(np.int8).reshape(*lead, each - 2, columns, 4)
+        q = fours.swapaxes(-1, -2).reshape(*lead, (each - 2) * 4, columns)
+        planes.append((q[..., :depth, :], np.ascontiguousarray(plane[..., -1, :]).view("<f4")))
+    return planes

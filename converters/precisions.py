@@ -104,11 +104,19 @@ def rows_of_bytes(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _int8(matrix: np.ndarray, width: int) -> np.ndarray:
-    return packing.pack_bytes(*choose_weights(matrix), width)
+    return packing.pack_bytes([choose_weights(matrix)], width)
+
+
+def _int8x2(matrix: np.ndarray, width: int) -> np.ndarray:
+    q, scales = choose_weights(matrix)
+    return packing.pack_bytes([(q, scales), choose_weights(matrix - q * scales[..., None, :])], width)
 
 
 FLOAT32 = Precision("float32", "F32", "F32_PANELS", packing.panels, None, 1e-4)
 INT8 = Precision("int8", "I8", "I8_PANELS", _int8, 131072, 0.05)
+INT8X2 = Precision("int8x2", "I8", "I8X2_PANELS", _int8x2, 131072, 0.05)
 
 #: By name. What `quantize` takes are all but the first.
-PRECISIONS = {row.name: row for row in (FLOAT32, INT8)}
+PRECISIONS = {row.name: row for row in (FLOAT32, INT8, INT8X2)}
+#: What layers get whose weights turn out to be too coarse in the precision that was asked for.
+FINER = {INT8.name: INT8X2}

@@ -25,13 +25,15 @@ from .errors import ConversionError
 from .ir import Graph, Node, Tensor
 from .measure import Bench
 from .onnx_model import OnnxModel
-from .precisions import FLOAT32, PRECISIONS, Precision, rows_of_bytes
+from .precisions import FINER, FLOAT32, PRECISIONS, Precision, rows_of_bytes
 from .weight_names import WeightNames
 
 #: Called with how many of how many layers are measured, and the name of the next one.
 Progress = Callable[[int, int, str], None]
 
 ACTIVATIONS = ("dynamic", "static")
+#: The error of an output, as a part of max(1, |output|), above which layers get a finer precision.
+TARGET = 0.02
 #: Of the operators with packed weights: the places of these, and of the operand with the ranges of activations.
 PACKED = {
     kind: [i for i, operand in enumerate(row.inputs) if operand.layout == "packed"]
@@ -109,6 +111,11 @@ class Layer:
         """How messages call it."""
         return self.nodes[0].name
 
+    def refine(self, precision: Precision) -> None:
+        """Make its weights in this precision."""
+        self.precision = precision.name
+        self.made = {id(t): _made(self, t, precision) for t in self.weights}
+
     def to_dict(self) -> dict[str, Any]:
         """For the report."""
         held = [t for w in self.weights for t in self.made.get(id(w), (w,))]
@@ -159,9 +166,11 @@ def quantize(graph: Graph, model: OnnxModel, options: Options, progress: Progres
         )
     if bench is not None and options.activations == "static":
         ranges = find_ranges(bench, graph, changed, notes)
-    result = with_layers(graph, changed, ranges)
-    errors = [] if bench is None else _measure(bench, changed, ranges, result, progress)
-    return Quantized(result, layers, errors, notes)
+    errors = []
+    if bench is not None:
+        _measure(bench, changed, ranges, progress)
+        errors = _refine(bench, changed, ranges, FINER.get(options.quantize), progress)
+    return Quantized(with_layers(graph, changed, ranges), layers, errors, notes)
 
 
 def choose_layers(graph: Graph, model: OnnxModel, precision: Precision, keep_float: Iterable[str]) -> list[Layer]:
@@ -171,8 +180,7 @@ def choose_layers(graph: Graph, model: OnnxModel, precision: Precision, keep_flo
     for layer in layers:
         layer.reason = layer.reason or _why_not(graph, layer, precision)
         if not layer.reason:
-            layer.precision = precision.name
-            layer.made = {id(t): _made(layer, t, precision) for t in layer.weights}
+            layer.refine(precision)
     return layers
 
 
@@ -355,16 +363,33 @@ def _part(t: Tensor, axis: int, index: int) -> Tensor:
     return Tensor("", t.dtype, dims, "VIEW", t.base, t.offset + index * t.step[axis], step)
 
 
-def _measure(
-    bench: Bench, layers: list[Layer], ranges: Mapping[int, np.ndarray], result: Graph, progress: Progress | None
-) -> list[dict[str, Any]]:
-    """The error of each layer when it alone is changed, then that of all of them, by output."""
+def _measure(bench: Bench, layers: list[Layer], ranges: Mapping[int, np.ndarray], progress: Progress | None) -> None:
+    """The error of each layer when it alone is changed."""
     for done, layer in enumerate(layers):
         if progress is not None:
             progress(done, len(layers), layer.name)
-        alone = result if len(layers) == 1 else with_layers(bench.graph, [layer], ranges)
-        layer.error = rounded(max((row["max"] for row in bench.errors(alone)), default=0.0))
-    return [_shortened(row) for row in bench.errors(result)]
+        rows = bench.errors(with_layers(bench.graph, [layer], ranges))
+        layer.error = rounded(max((row["max"] for row in rows), default=0.0))
+
+
+def _refine(
+    bench: Bench,
+    layers: list[Layer],
+    ranges: Mapping[int, np.ndarray],
+    finer: Precision | None,
+    progress: Progress | None,
+) -> list[dict[str, Any]]:
+    """Give the layers that cost most a finer precision, one by one, until the whole errs little; its errors by output."""
+    coarse = sorted((layer for layer in layers if layer.kind != "gather"), key=lambda layer: layer.error or 0.0)
+    while True:
+        rows = bench.errors(with_layers(bench.graph, layers, ranges))
+        worst = max((row["relative"] for row in rows), default=0.0)
+        if finer is None or worst <= TARGET or not coarse:
+            return [_shortened(row) for row in rows]
+        layer = coarse.pop()
+        if progress is not None:
+            progress(len(layers) - 1, len(layers), f"{layer.name}, finer")
+        layer.refine(finer)
 
 
 def _shortened(row: dict[str, Any]) -> dict[str, Any]:

@@ -276,10 +276,9 @@ static trn_status check_tensors(reader *r) {
             REQUIRE(r, t->panel_width == 0, "panel_width", "only a packed tensor has panels");
             continue;
         }
-        int floats =
-                t->packing == trn_packing_F32_PANELS && t->dtype == trn_dtype_F32 && t->storage <= trn_storage_WEIGHTS,
-            bytes =
-                t->packing == trn_packing_I8_PANELS && t->dtype == trn_dtype_I8 && t->storage == trn_storage_WEIGHTS;
+        int floats = t->packing == trn_packing_F32_PANELS && t->dtype == trn_dtype_F32 &&
+                     t->storage <= trn_storage_WEIGHTS;
+        int bytes = trn_i8_planes(t->packing) && t->dtype == trn_dtype_I8 && t->storage == trn_storage_WEIGHTS;
         REQUIRE(r, t->rank >= 2 && (floats || bytes), "packing",
                 "found %u: only float32 and int8 constants and float32 intermediates of rank 2 and up are packed",
                 t->packing);

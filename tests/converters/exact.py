@@ -9,21 +9,29 @@ TINY = np.float32(2.0**-100)
 
 
 class Bytes:
-    """An int8 matrix [..., K, N] with a scale for each column. Indexing takes from the leading axes."""
+    """An int8 matrix [..., K, N]: planes of whole numbers with a scale for each column. Indexing takes leading axes."""
 
-    def __init__(self, q: np.ndarray, scales: np.ndarray) -> None:
-        self.q, self.scales = q.astype(np.int64), scales.astype(np.float32)
+    def __init__(self, planes) -> None:
+        self.planes = [(q.astype(np.int64), scales.astype(np.float32)) for q, scales in planes]
 
     def __getitem__(self, index):
-        return Bytes(self.q[index], self.scales[index])
+        return Bytes([(q[index], scales[index]) for q, scales in self.planes])
+
+    @property
+    def matrices(self) -> int:
+        """The first of the leading axes."""
+        return len(self.planes[0][0])
 
     def columns(self, count: int) -> Bytes:
         """The first of them."""
-        return Bytes(self.q[..., :count], self.scales[..., :count])
+        return Bytes([(q[..., :count], scales[..., :count]) for q, scales in self.planes])
 
 
-def activations(x: np.ndarray, largest: float | None) -> tuple[np.ndarray, np.ndarray]:
-    """x [..., M, K] -> (whole numbers, scale of each row [..., M, 1]); a row with NaN or infinity has the scale NaN."""
+def activations(x: np.ndarray, largest: float | None, fine: bool) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Whole numbers in place of x [..., M, K], and the scale of each row [..., M, 1], which is NaN for a row with NaN.
+
+    Twice: the second time of what the first leaves, for the rows that take it; the scale of the others is 0.
+    """
     x = x.astype(np.float32)
     with np.errstate(all="ignore"):
         if largest is None:
@@ -31,16 +39,25 @@ def activations(x: np.ndarray, largest: float | None) -> tuple[np.ndarray, np.nd
         else:
             amax = np.full((*x.shape[:-1], 1), largest, np.float32)
         small = amax < TINY
-        q = np.rint(x * (np.float32(127) / np.where(small, np.float32(1), amax)))
-        q = np.where(small | ~np.isfinite(q), 0, np.clip(q, -127, 127)).astype(np.int64)
+        scaled = x * (np.float32(127) / np.where(small, np.float32(1), amax))
+        q = np.rint(scaled)
+        kept = ~small & np.isfinite(x).all(axis=-1, keepdims=True)
+        first = np.where(kept, np.clip(q, -127, 127), 0).astype(np.int64)
         scale = np.where(small, np.float32(0), amax * np.float32(1 / 127))
+        rest = np.where(kept, np.rint((scaled - q) * np.float32(254)), 0).astype(np.int64)
+        few = np.abs(first).sum(axis=-1, keepdims=True) < 12 * x.shape[-1]
+        few &= kept & np.any(rest, axis=-1, keepdims=True) & (fine and largest is None)
+        below = np.where(few, scale * np.float32(1 / 254), np.float32(0))
     bad = ~np.isfinite(x).all(axis=-1, keepdims=True)
-    return q, np.where(bad, np.float32(np.nan), scale)
+    return [(first, np.where(bad, np.float32(np.nan), scale)), (rest, below)]
 
 
-def product(x: np.ndarray, w: Bytes, start: np.ndarray | float, largest: float | None = None) -> np.ndarray:
+def product(x: np.ndarray, w: Bytes, start, largest: float | None = None, fine: bool = True) -> np.ndarray:
     """start + x w, each operation rounded once to float32."""
-    q, scale = activations(x, largest)
-    sums = np.matmul(q, w.q).astype(np.float32)
-    with np.errstate(all="ignore"):
-        return np.asarray(start, np.float32) + sums * (scale * w.scales[..., None, :])
+    result = np.asarray(start, np.float32)
+    for codes, scale in activations(x, largest, fine):
+        for q, scales in w.planes:
+            sums = np.matmul(codes, q).astype(np.float32)
+            with np.errstate(all="ignore"):
+                result = result + sums * (scale * scales[..., None, :])
+    return result

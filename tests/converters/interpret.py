@@ -140,8 +140,8 @@ class Run:
 
     def read(self, t: Tensor | None) -> Any:
         """A tensor's elements, or None for an absent one; an int8 matrix as such."""
-        if t is not None and t.packing == "I8_PANELS":
-            return exact.Bytes(*packing.unpack_bytes(t.data, t.dims[-2], t.panel_width))
+        if t is not None and t.packing in packing.PLANES:
+            return exact.Bytes(packing.unpack_bytes(t.data, t.dims[-2], t.panel_width))
         return None if t is None else self.view(t)
 
     def limit(self, node: Node) -> Any:
@@ -201,9 +201,9 @@ class Run:
         bias = self.read(node.inputs[2]) if len(node.inputs) > 2 else None
         start = 0.0 if bias is None else bias.reshape(-1, *[1] * (y.ndim - 2))
         if isinstance(w, exact.Bytes):
-            rows, matrix = windows.rows(x, len(w.q), y.shape[2:], a["window"]), w.columns(y.shape[1] // len(w.q))
+            rows, matrix = windows.rows(x, w.matrices, y.shape[2:], a["window"]), w.columns(y.shape[1] // w.matrices)
             sums = exact.product(
-                rows, matrix[:, None], 0.0 if bias is None else bias.reshape(len(w.q), 1, 1, -1), self.limit(node)
+                rows, matrix[:, None], 0.0 if bias is None else bias.reshape(w.matrices, 1, 1, -1), self.limit(node)
             )
             result = np.moveaxis(sums, 1, 0).swapaxes(-1, -2).reshape(y.shape).astype(self.float)
         else:
@@ -315,7 +315,7 @@ class Cell:
     def times(self, x: np.ndarray, w: Any, start: Any, what: int) -> np.ndarray:
         """start + x w; `what` is multiplied: 0 x, 1 h, 2 r * h."""
         if isinstance(w, exact.Bytes):
-            return exact.product(x, w, start, self.ranges[what]).astype(x.dtype)
+            return exact.product(x, w, start, self.ranges[what], fine=what == 0).astype(x.dtype)
         return start + x @ w
 
     def sums(self, x: np.ndarray, h: np.ndarray) -> np.ndarray:

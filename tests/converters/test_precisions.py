@@ -82,9 +82,9 @@ def test_a_pair_over_the_limit_is_moved_to_the_nearest_one_that_fits():
 @given(matrices(), st.sampled_from([16, 32, 48, 64]))
 def test_bytes_come_back_from_their_panels(m, width):
     q, scales = choose_weights(m)
-    data = packing.pack_bytes(q, scales, width)
+    data = packing.pack_bytes([(q, scales)], width)
     assert data.shape == packing.cells(m.shape)
-    back, back_scales = packing.unpack_bytes(data, m.shape[1], width)
+    ((back, back_scales),) = packing.unpack_bytes(data, m.shape[1], width)
     assert (back == q).all()
     assert (back_scales == scales).all()
     # Cell by cell, as format.def has it.
@@ -104,7 +104,7 @@ def test_bytes_come_back_from_their_panels(m, width):
 
 def test_weights_past_the_end_are_zero():
     q = np.full((1, 5, 16), 3, np.int8)
-    data = packing.pack_bytes(q, np.ones((1, 16), np.float32), 16)
+    data = packing.pack_bytes([(q, np.ones((1, 16), np.float32))], 16)
     assert (data[0, 1, :, 1:] == 0).all()
     assert (data[0, 1, :, 0] == 3).all()
 
@@ -122,9 +122,10 @@ def test_rows_of_a_table(magnitude):
 
 
 def test_the_table_of_precisions():
-    assert list(PRECISIONS) == ["float32", "int8"]
+    assert list(PRECISIONS) == ["float32", "int8", "int8x2"]
     matrix = np.random.default_rng(0).standard_normal((1, 6, 80)).astype(np.float32)
     for row in PRECISIONS.values():
         data = row.pack(matrix, 64)
-        wanted = packing.cells(matrix.shape) if row.packing == "I8_PANELS" else matrix.shape
+        planes = packing.PLANES.get(row.packing)
+        wanted = packing.cells(matrix.shape, planes) if planes else matrix.shape
         assert data.shape == wanted
