@@ -4,6 +4,11 @@
 
 enum { GEMM_VECTORS = 64 / VF_LANES, GEMM_FLOATS = 96 };  // of the widest panel; in any tile
 
+// Tiles of several rows read a few columns of a panel, a stride that processors do not follow from page to page. Where
+// the weights are more than the second cache holds, tiles of so many rows fetch them: those of some links ahead, which
+// come out of that cache, and the next panel, which comes into it. Elsewhere it costs more than it saves.
+enum { GEMM_FETCH_ROWS = 4, GEMM_FETCH_LINKS = 8, GEMM_FETCH_FLOATS = 1 << 18 };
+
 // What a tile needs beside its size: every pointer at the tile's first element.
 typedef struct gemm_tile {
     size_t k;            // length of the chains
@@ -11,7 +16,9 @@ typedef struct gemm_tile {
     ptrdiff_t x_stride;
     const float *w;      // [k, width], rows w_stride apart
     size_t w_stride;
-    size_t w_panel;      // from a panel to the next, where a tile has two
+    size_t w_panel;      // from a panel to the next
+    const float *fetch;  // in the next panel
+    size_t fetch_step;   // how far to go on there with each link; 0: nothing is fetched
     const float *init;   // [rows, width], rows init_stride apart
     ptrdiff_t init_stride;
     float *y;            // [rows, width], rows y_stride apart
@@ -28,28 +35,45 @@ typedef vf gemm_sums[VF_TILE_ROWS][2][GEMM_VECTORS];
 #define GEMM_LINKS
 #endif
 
-// Adds `count` links to every chain. panels: 1 or 2 neighbours; vectors: of a row of one of them.
+// Adds link k to every chain, with the weights at w. panels: 1 or 2 neighbours; vectors: of a row of one of them.
+TRN_INLINE void gemm_link(gemm_sums sum, const size_t k, const float *const *x, const float *w, const size_t w_panel,
+                          const int rows, const int panels, const int vectors) {
+    // What a step of k reads once, x or w, stays in registers for the other: the one of which there is less.
+    if (rows <= panels * vectors) {
+        vf value[VF_TILE_ROWS];
+        TRN_UNROLL for (int i = 0; i < rows; i++) value[i] = vf_set1(x[i][k]);
+        TRN_UNROLL for (int p = 0; p < panels; p++)
+            TRN_UNROLL for (int j = 0; j < vectors; j++) {
+                vf weights = vf_load(w + (size_t)p * w_panel + (size_t)j * VF_LANES);
+                TRN_UNROLL for (int i = 0; i < rows; i++) sum[i][p][j] = vf_fma(value[i], weights, sum[i][p][j]);
+            }
+    } else {
+        vf weights[GEMM_VECTORS];
+        TRN_UNROLL for (int j = 0; j < vectors; j++) weights[j] = vf_load(w + (size_t)j * VF_LANES);
+        TRN_UNROLL for (int i = 0; i < rows; i++) {
+            vf value = vf_set1(x[i][k]);
+            TRN_UNROLL for (int j = 0; j < vectors; j++) sum[i][0][j] = vf_fma(value, weights[j], sum[i][0][j]);
+        }
+    }
+}
+
+// Adds `count` links.
 TRN_INLINE void gemm_accumulate(gemm_sums sum, size_t count, const float *x, const ptrdiff_t x_stride, const float *w,
                                 const size_t w_stride, const size_t w_panel, const int rows, const int panels,
                                 const int vectors) {
-    GEMM_LINKS for (size_t k = 0; k < count; k++, w += w_stride) {
-        // What a step of k reads once, x or w, stays in registers for the other: the one of which there is less.
-        if (rows <= panels * vectors) {
-            vf value[VF_TILE_ROWS];
-            TRN_UNROLL for (int i = 0; i < rows; i++) value[i] = vf_set1(x[i * x_stride + (ptrdiff_t)k]);
-            TRN_UNROLL for (int p = 0; p < panels; p++)
-                TRN_UNROLL for (int j = 0; j < vectors; j++) {
-                    vf weights = vf_load(w + (size_t)p * w_panel + (size_t)j * VF_LANES);
-                    TRN_UNROLL for (int i = 0; i < rows; i++) sum[i][p][j] = vf_fma(value[i], weights, sum[i][p][j]);
-                }
-        } else {
-            vf weights[GEMM_VECTORS];
-            TRN_UNROLL for (int j = 0; j < vectors; j++) weights[j] = vf_load(w + (size_t)j * VF_LANES);
-            TRN_UNROLL for (int i = 0; i < rows; i++) {
-                vf value = vf_set1(x[i * x_stride + (ptrdiff_t)k]);
-                TRN_UNROLL for (int j = 0; j < vectors; j++) sum[i][0][j] = vf_fma(value, weights[j], sum[i][0][j]);
-            }
-        }
+    const float *each[VF_TILE_ROWS];
+    TRN_UNROLL for (int i = 0; i < rows; i++) each[i] = x + i * x_stride;
+    GEMM_LINKS for (size_t k = 0; k < count; k++, w += w_stride)
+        gemm_link(sum, k, each, w, w_panel, rows, panels, vectors);
+}
+
+// Adds the tile's links, and fetches.
+TRN_INLINE void gemm_fetch(gemm_sums sum, const gemm_tile *t, const int rows, const int vectors) {
+    const float *w = t->w, *fetch = t->fetch, *each[VF_TILE_ROWS];
+    TRN_UNROLL for (int i = 0; i < rows; i++) each[i] = t->x + i * t->x_stride;
+    for (size_t k = 0; k < t->k; k++, w += t->w_stride, fetch += t->fetch_step) {
+        vf_fetch(w + GEMM_FETCH_LINKS * t->w_stride), vf_fetch(fetch);
+        gemm_link(sum, k, each, w, t->w_panel, rows, 1, vectors);
     }
 }
 
@@ -61,7 +85,8 @@ TRN_INLINE void gemm_run(const gemm_tile *t, const int rows, const int panels, c
         TRN_UNROLL for (int p = 0; p < panels; p++)
             TRN_UNROLL for (int j = 0; j < vectors; j++)
                 sum[i][p][j] = vf_load(init + i * t->init_stride + (size_t)p * width + (size_t)j * VF_LANES);
-    gemm_accumulate(sum, t->k, t->x, t->x_stride, t->w, t->w_stride, t->w_panel, rows, panels, vectors);
+    if (rows >= GEMM_FETCH_ROWS && t->fetch_step) gemm_fetch(sum, t, rows, vectors);
+    else gemm_accumulate(sum, t->k, t->x, t->x_stride, t->w, t->w_stride, t->w_panel, rows, panels, vectors);
     float *y = t->y;
     const ptrdiff_t y_stride = t->y_stride;
     TRN_UNROLL for (int i = 0; i < rows; i++)
@@ -121,24 +146,40 @@ static void gemm_part(const gemm_tile *whole, gemm_function *run, size_t rows, s
     for (size_t i = 0; i < rows; i++) memcpy(whole->y + (ptrdiff_t)i * whole->y_stride, copy + i * width, columns * sizeof *copy);
 }
 
-// One panel for several rows: a few columns at a time stay in the cache while the rows pass by, in blocks of nearly the
-// same size. A few rows need 32 columns for enough independent chains. init_step: 1, or 0 where init is zeros.
-static void gemm_panel(const gemm_tile *panel, size_t m, size_t width, size_t columns, size_t init_step) {
+// How m rows pass by a panel: in blocks of nearly the same size, the first `larger` of them of a row more than `least`.
+typedef struct gemm_walk {
+    size_t blocks, least, larger;
+    int wide;           // a few rows need 32 columns for enough independent chains
+    size_t fetch_step;  // with which the tiles of one panel fetch the next one, all together, or 0
+} gemm_walk;
+
+static gemm_walk gemm_walk_of(size_t m, int fetching) {
     const size_t blocks = (m + VF_TILE_ROWS - 1) / VF_TILE_ROWS, least = m / blocks, larger = m % blocks;
     const int wide = gemm_tiles[least + (larger > 0)][2] != NULL;
+    return (gemm_walk){blocks, least, larger, wide, fetching ? (16 + blocks - 1) / blocks : 0};
+}
+
+// One panel for several rows: a few columns at a time stay in the cache while the rows pass by, and the next panel comes
+// nearer. The tile is used for all of them, and left as it was. init_step: 1, or 0 where init is zeros.
+static void gemm_panel(gemm_tile *t, const gemm_walk *walk, size_t width, size_t columns, size_t init_step) {
+    const float *x = t->x, *w = t->w, *init = t->init, *end = w + 3 * t->w_panel;
+    float *y = t->y;
+    t->fetch = w + t->w_panel;
     for (size_t column = 0, step; column < columns; column += step) {
-        gemm_tile t = *panel;
-        step = wide && width - column >= 32 ? 32 : 16;
-        t.w += column, t.y += column, t.init += column * init_step;
+        step = walk->wide && width - column >= 32 ? 32 : 16;
         const size_t wanted = columns - column < step ? columns - column : step;
-        for (size_t block = 0; block < blocks; block++) {
-            const ptrdiff_t rows = (ptrdiff_t)(least + (block < larger));
+        t->x = x, t->w = w + column, t->y = y + column, t->init = init + column * init_step;
+        for (size_t block = 0; block < walk->blocks; block++) {
+            const size_t rows = walk->least + (block < walk->larger);
             gemm_function *run = gemm_tiles[rows][step / 16];
-            if (wanted == step) run(&t);
-            else gemm_part(&t, run, (size_t)rows, step, wanted);
-            t.x += rows * t.x_stride, t.y += rows * t.y_stride, t.init += rows * t.init_stride;
+            t->fetch_step = t->fetch < end ? walk->fetch_step : 0;
+            if (wanted == step) run(t);
+            else gemm_part(t, run, rows, step, wanted);
+            t->x += (ptrdiff_t)rows * t->x_stride, t->y += (ptrdiff_t)rows * t->y_stride;
+            t->init += (ptrdiff_t)rows * t->init_stride, t->fetch += t->fetch_step * t->k;
         }
     }
+    t->x = x, t->w = w, t->init = init, t->y = y;
 }
 
 // The tile for one row over a whole panel, so that weights are read in memory order, or over two narrow ones, because
@@ -162,13 +203,15 @@ static void TRN_KERNEL(f32_gemm)(size_t m, size_t n, size_t k, const float *x, p
                                  size_t panel, const float *init, ptrdiff_t init_stride, float *y, ptrdiff_t y_stride) {
     static const float zeros[GEMM_FLOATS];
     const size_t init_step = init != NULL;
-    gemm_tile t = {k, x, x_stride, w, panel, 0, init ? init : zeros, init ? init_stride : 0, y, y_stride};
-    for (size_t column = 0, padded; column < n && m > 0; column += padded) {
+    gemm_tile t = {k, x, x_stride, w, panel, 0, w, 0, init ? init : zeros, init ? init_stride : 0, y, y_stride};
+    if (m == 0) return;
+    const gemm_walk walk = m == 1 ? (gemm_walk){1, 1, 0, 0, 0} : gemm_walk_of(m, n * k > GEMM_FETCH_FLOATS);
+    for (size_t column = 0, padded; column < n; column += padded) {
         const size_t left = (n - column + 15) / 16 * 16, width = left < panel ? left : panel;
         gemm_function *run = gemm_whole(m, width, left, &padded);
         const size_t columns = n - column < padded ? n - column : padded;
         t.w_stride = width, t.w_panel = k * width;
-        if (!run) gemm_panel(&t, m, width, columns, init_step);
+        if (!run) gemm_panel(&t, &walk, width, columns, init_step);
         else if (columns == padded) run(&t);
         else gemm_part(&t, run, 1, padded, columns);
         t.w += k * padded, t.y += columns, t.init += columns * init_step;

@@ -40,6 +40,7 @@ TRN_INLINE void vf_store_n(float *p, vf a, size_t n) {
     }
     if (n & 1) _mm_store_ss(p, part);
 }
+TRN_INLINE void vf_fetch(const float *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
 TRN_INLINE vf vf_set1(float x) { return _mm256_set1_ps(x); }
 TRN_INLINE vf vf_zero(void) { return _mm256_setzero_ps(); }
 

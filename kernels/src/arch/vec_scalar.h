@@ -4,7 +4,8 @@
 //
 // vf: VF_LANES floats, a divisor of 8; vi: as many int32; vm: as many truth values. Every operation is lane by lane and
 // rounds once. Comparisons are false where a lane is NaN. vf_load_n and vf_store_n touch n lanes only (n <= VF_LANES); the
-// others load as 0.
+// others load as 0. vf_fetch begins to bring what p points at nearer, where the processor has a word for that; p need not
+// be an address of anything.
 #ifndef TRN_VEC_SCALAR_H
 #define TRN_VEC_SCALAR_H
 
@@ -31,6 +32,7 @@ TRN_INLINE void vf_store(float *p, vf a) { *p = a; }
 TRN_INLINE void vf_store_n(float *p, vf a, size_t n) {
     if (n) *p = a;
 }
+TRN_INLINE void vf_fetch(const float *p) { (void)p; }
 TRN_INLINE vf vf_set1(float x) { return x; }
 TRN_INLINE vf vf_zero(void) { return 0.0f; }
 

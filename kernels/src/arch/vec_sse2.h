@@ -51,6 +51,7 @@ TRN_INLINE void vf_store_n(float *p, vf a, size_t n) {
     if (n == 4) _mm_storeu_ps(p, a.low);
     else vec_store_some(p, a.low, n);
 }
+TRN_INLINE void vf_fetch(const float *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
 TRN_INLINE vf vf_set1(float x) { return (vf){_mm_set1_ps(x), _mm_set1_ps(x)}; }
 TRN_INLINE vf vf_zero(void) { return (vf){_mm_setzero_ps(), _mm_setzero_ps()}; }
 

@@ -3,15 +3,16 @@
 //
 // For each direction: the input's products of a block of steps are computed as one matrix product into `gates`; then
 // each step continues those sums with the hidden state's products and applies the cell. The block is as long as its
-// gates stay in cache. Since every sum is one ascending chain from the bias over x, then over h, blocks, batches and
-// single steps give the same bytes.
+// gates stay in cache, or are little beside the weights that every block reads again. Since every sum is one ascending
+// chain from the bias over x, then over h, blocks, batches and single steps give the same bytes.
 #include "recurrent.h"
 
-#define BLOCK_BYTES (128 << 10)  // of gates that one block of steps may fill
+#define BLOCK_BYTES (128 << 10)  // of gates that one block of steps may fill,
+#define BLOCK_SHARE 16           // or this part of the bytes of the input's weights, where that is more
 // Of input weights up to which a row's products are computed step by step. int8 is no slower at it while all weights
 // stay in the second cache.
-#define INLINE_F32 2048
-#define INLINE_I8  (128 << 10)
+#define INLINE_F32  2048
+#define INLINE_I8   (128 << 10)
 
 static int64_t gates_of(int64_t cell, int64_t linear_before_reset) {
     return cell == trn_cell_RNN ? 1 : cell == trn_cell_LSTM ? 4 : linear_before_reset ? 3 : 2;
@@ -223,7 +224,9 @@ static trn_status prepare(trn_op *op, trn_error *error) {
     p->inputs_apart = p->steps > 1 && p->input * p->columns > (int8 ? INLINE_I8 : INLINE_F32);
     int64_t step_floats = 0;
     TRN_OP_REQUIRE(op, error, trn_mul(p->batch, p->columns, &step_floats), "x", "the batch is too large");
-    p->block = step_floats > 0 ? BLOCK_BYTES / 4 / step_floats : 1;
+    int64_t share = p->input * p->columns / BLOCK_SHARE / (int8 ? 4 : 1), most = BLOCK_BYTES / 4;
+    if (most < share) most = share;
+    p->block = step_floats > 0 ? most / step_floats : 1;
     if (p->block > p->steps) p->block = p->steps;
     if (p->block < 1) p->block = 1;
     trn_scratch scratch = {0};
