@@ -53,8 +53,9 @@ static void CELL_SLOT(gru_cell)(size_t n, const float *x_gates, const float *h_g
     CELL(gru)(n, x_gates + 2 * CELL_BLOCK, 3 * CELL_BLOCK, h_gates, h, h_out);
 }
 
-static void CELL_SLOT(gru_reset)(size_t n, float *gates, const float *h, float *reset_h) {
+TRN_INLINE void CELL(reset)(size_t n, float *gates, const float *h, float *reset_h, const float *weights) {
     for (size_t at = 0; at < n; at += VF_LANES) {
+        cell_fetch(weights, at);
         const size_t lanes = cell_lanes(n, at);
         float *g = gates + cell_gate(at, 2);
         vf r = CELL(sigmoid)(vf_load(g + CELL_BLOCK));
@@ -63,10 +64,20 @@ static void CELL_SLOT(gru_reset)(size_t n, float *gates, const float *h, float *
     }
 }
 
-static void CELL_SLOT(gru_update)(size_t n, const float *gates, const float *hidden, const float *h, float *h_out) {
+static void CELL_SLOT(gru_reset)(size_t n, float *gates, const float *h, float *reset_h) {
+    CELL(reset)(n, gates, h, reset_h, NULL);
+}
+
+TRN_INLINE void CELL(update)(size_t n, const float *gates, const float *hidden, const float *h, float *h_out,
+                             const float *weights) {
     for (size_t at = 0; at < n; at += VF_LANES) {
+        cell_fetch(weights, at);
         const size_t lanes = cell_lanes(n, at);
         vf z = vf_load(gates + cell_gate(at, 2)), candidate = CELL(tanh)(cell_load(hidden + at, lanes));
         cell_store(h_out + at, CELL(mix)(z, candidate, cell_load(h + at, lanes)), lanes);
     }
+}
+
+static void CELL_SLOT(gru_update)(size_t n, const float *gates, const float *hidden, const float *h, float *h_out) {
+    CELL(update)(n, gates, hidden, h, h_out, NULL);
 }

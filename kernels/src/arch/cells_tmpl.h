@@ -14,6 +14,14 @@ TRN_INLINE void cell_store(float *p, vf a, size_t lanes) {
     else vf_store_n(p, a, lanes);
 }
 
+// What a step reads next is fetched while its activations are computed: of `weights`, with the vector of units at `at`,
+// about as much as arrives meanwhile. NULL: nothing.
+TRN_INLINE void cell_fetch(const float *weights, size_t at) {
+    enum { LINES = 12, LINE = 16 };
+    if (!weights) return;
+    TRN_UNROLL for (size_t i = 0; i < LINES; i++) vf_fetch(weights + (at / VF_LANES * LINES + i) * LINE);
+}
+
 #define CELL(name)        TRN_PASTE(cell_f32, name)
 #define CELL_SLOT(name)   TRN_KERNEL(TRN_PASTE(f32, name))
 #define CELL_FMA(a, b, c) vf_fma(a, b, c)

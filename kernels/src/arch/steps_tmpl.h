@@ -8,6 +8,8 @@ typedef struct steps_state {
     size_t units;  // n rounded up to whole vectors
 } steps_state;
 
+enum { STEPS_CACHE = 32 << 10 };  // bytes of the nearest cache, nearly everywhere
+
 enum { STEPS_SUMS = 4 };  // parts of the scratch memory, of ceil16(n) floats, that come before the copies
 
 TRN_INLINE size_t steps_padded(const trn_steps *s) { return (s->n + 15) / 16 * 16; }
@@ -172,10 +174,10 @@ static TRN_NOINLINE void steps_gru_two(const trn_steps *s, const steps_operands 
 #endif
 
 // Units of the panels that are taken at once: of two, whose chains keep the processor busier; but of one where the
-// nearest cache (32 KB nearly everywhere) holds that and not two, for the next step to come back to.
+// nearest cache holds that and not two, for the next step to come back to.
 TRN_INLINE size_t steps_gru_part(const trn_steps *s) {
-    const size_t bytes = 3 * CELL_BLOCK * sizeof(float) * (s->k + s->n), cache = 32 << 10;
-    return VF_TILE_SUMS < 12 || (bytes <= cache && 2 * bytes > cache) ? CELL_BLOCK : 2 * CELL_BLOCK;
+    const size_t bytes = 3 * CELL_BLOCK * sizeof(float) * (s->k + s->n);
+    return VF_TILE_SUMS < 12 || (bytes <= STEPS_CACHE && 2 * bytes > STEPS_CACHE) ? CELL_BLOCK : 2 * CELL_BLOCK;
 }
 
 static void TRN_KERNEL(f32_gru_steps)(const trn_steps *s) {
@@ -198,18 +200,28 @@ static void TRN_KERNEL(f32_gru_steps)(const trn_steps *s) {
     steps_end(s, &state);
 }
 
+// Where a walk over `columns`, 64 at a time, begins to read weights.
+TRN_INLINE const float *steps_start(const trn_steps *s, size_t backward, size_t columns) {
+    const size_t column = backward ? (columns - 1) / 64 * 64 : 0;
+    return s->k ? s->w + column * s->k : s->r + column * s->n;
+}
+
 static void TRN_KERNEL(f32_gru_before_steps)(const trn_steps *s) {
     const steps_state state = steps_begin(s);
     const size_t padded = steps_padded(s);
+    const int fetching = VF_TILE_SUMS >= 12 && 3 * padded * (s->k + s->n) * sizeof(float) > STEPS_CACHE;
     float *hidden = s->scratch + 2 * padded, *reset_h = hidden + padded;
     trn_steps last = *s;  // the hidden gate's product
     last.w = s->hidden_w, last.r = s->hidden_r, last.init = s->hidden_init, last.init_stride = s->hidden_init_stride;
     for (size_t at = 0; at < s->count; at++) {
         const steps_operands o = steps_at(s, at, state.h), last_o = steps_at(&last, at, reset_h);
         steps_multiply(s, &o, 2 * padded, 2 * CELL_BLOCK, s->scratch);
-        TRN_KERNEL(f32_gru_reset)(state.units, s->scratch, state.h, reset_h);
+        if (!fetching) TRN_KERNEL(f32_gru_reset)(state.units, s->scratch, state.h, reset_h);
+        else cell_f32_reset(state.units, s->scratch, state.h, reset_h, steps_start(&last, o.backward, padded));
         steps_multiply(&last, &last_o, padded, 64, hidden);
-        TRN_KERNEL(f32_gru_update)(state.units, s->scratch, hidden, state.h, state.h);
+        if (!fetching) TRN_KERNEL(f32_gru_update)(state.units, s->scratch, hidden, state.h, state.h);
+        else
+            cell_f32_update(state.units, s->scratch, hidden, state.h, state.h, steps_start(s, !o.backward, 2 * padded));
         steps_put(s, at, state.h);
     }
     steps_end(s, &state);
