@@ -162,14 +162,18 @@ def quantize(graph: Graph, model: OnnxModel, options: Options, progress: Progres
         if given is not None:
             raise
         notes.append(
-            f"errors were not measured: random inputs of guessed sizes do not run ({error}); give some as calibrate"
+            f"errors were not measured: random inputs of guessed sizes do not run ({error}); give some as calibrate, "
+            "by which layers are chosen that stay in one plane"
         )
     if bench is not None and options.activations == "static":
         ranges = find_ranges(bench, graph, changed, notes)
-    errors = []
+    errors, finer = [], FINER.get(options.quantize)
     if bench is not None:
         _measure(bench, changed, ranges, progress)
-        errors = _refine(bench, changed, ranges, FINER.get(options.quantize), progress)
+        errors = _refine(bench, changed, ranges, finer, progress)
+    elif finer is not None:
+        for layer in (layer for layer in changed if layer.kind != "gather"):
+            layer.refine(finer)
     return Quantized(with_layers(graph, changed, ranges), layers, errors, notes)
 
 
@@ -180,7 +184,7 @@ def choose_layers(graph: Graph, model: OnnxModel, precision: Precision, keep_flo
     for layer in layers:
         layer.reason = layer.reason or _why_not(graph, layer, precision)
         if not layer.reason:
-            layer.refine(precision)
+            layer.refine(FINER.get(precision.name, precision) if _has_window(layer) else precision)
     return layers
 
 
@@ -236,6 +240,16 @@ def _why_not(graph: Graph, layer: Layer, precision: Precision) -> str:
         if precision.longest is not None and layer.kind != "gather" and t.data.shape[-2] > precision.longest:
             return f"it sums {t.data.shape[-2]} products, over {precision.longest}"
     return ""
+
+
+def _has_window(layer: Layer) -> bool:
+    """Whether it is a convolution over more than single elements.
+
+    Front ends are: a basis for spectra, filters over one. Their output is a sum of much that cancels, and the layers
+    behind them pass on its errors, so that one plane is too coarse (docs/quantization.md).
+    """
+    window = layer.nodes[0].attributes.get("window", [])
+    return layer.kind == "conv" and any(row[0] > 1 for row in np.reshape(window, (-1, 6)))
 
 
 def _made(layer: Layer, t: Tensor, precision: Precision) -> tuple[Tensor, ...]:

@@ -27,7 +27,7 @@ class Bytes:
         return Bytes([(q[..., :count], scales[..., :count]) for q, scales in self.planes])
 
 
-def activations(x: np.ndarray, largest: float | None, fine: bool) -> list[tuple[np.ndarray, np.ndarray]]:
+def activations(x: np.ndarray, largest: float | None, fine: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Whole numbers in place of x [..., M, K], and the scale of each row [..., M, 1], which is NaN for a row with NaN.
 
     Twice: the second time of what the first leaves, for the rows that take it; the scale of the others is 0.
@@ -45,18 +45,19 @@ def activations(x: np.ndarray, largest: float | None, fine: bool) -> list[tuple[
         first = np.where(kept, np.clip(q, -127, 127), 0).astype(np.int64)
         scale = np.where(small, np.float32(0), amax * np.float32(1 / 127))
         rest = np.where(kept, np.rint((scaled - q) * np.float32(254)), 0).astype(np.int64)
-        few = np.abs(first).sum(axis=-1, keepdims=True) < 12 * x.shape[-1]
-        few &= kept & np.any(rest, axis=-1, keepdims=True) & (fine and largest is None)
+        few = (np.abs(first).sum(axis=-1, keepdims=True) < 12 * x.shape[-1]) | (fine == 2)
+        few &= kept & np.any(rest, axis=-1, keepdims=True) & (fine > 0 and largest is None)
         below = np.where(few, scale * np.float32(1 / 254), np.float32(0))
     bad = ~np.isfinite(x).all(axis=-1, keepdims=True)
     return [(first, np.where(bad, np.float32(np.nan), scale)), (rest, below)]
 
 
-def product(x: np.ndarray, w: Bytes, start, largest: float | None = None, fine: bool = True) -> np.ndarray:
-    """start + x w, each operation rounded once to float32."""
+def product(x: np.ndarray, w: Bytes, start, largest: float | None = None, fine: int | None = None) -> np.ndarray:
+    """start + x w, each operation rounded once to float32. fine: 2 where there are two planes, if not given."""
     result = np.asarray(start, np.float32)
-    for codes, scale in activations(x, largest, fine):
-        for q, scales in w.planes:
+    codings = activations(x, largest, len(w.planes) if fine is None else fine)
+    for used, (codes, scale) in zip((len(w.planes), 1), codings, strict=True):
+        for q, scales in w.planes[:used]:
             sums = np.matmul(codes, q).astype(np.float32)
             with np.errstate(all="ignore"):
                 result = result + sums * (scale * scales[..., None, :])

@@ -237,7 +237,7 @@ def test_rows_that_cannot_be_scaled():
     y = exact.product(x, w, 2.0)
     assert (y[:2] == 2).all()
     assert np.isnan(y[2:]).all()
-    (codes, _), _ = exact.activations(np.array([[0.5, -3, 1.0]], np.float32), 1.0, fine=True)
+    (codes, _), _ = exact.activations(np.array([[0.5, -3, 1.0]], np.float32), 1.0, fine=1)
     assert codes.tolist() == [[64, -127, 127]]
 
 

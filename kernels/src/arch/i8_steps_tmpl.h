@@ -2,107 +2,130 @@
 // Runs of steps of one row with int8 weights: each step makes codes of x and h, and of r * h where the cell resets
 // first.
 
-// What the panels of a step read beside the weights. x: NULL where init has its products already.
+// Codes times a matrix: what is added to the sums of a step.
+typedef struct i8_term {
+    const int8_t *codes;
+    const char *w;
+    size_t quads, used;  // cells of a column of a plane; planes, from the first on
+    const float *scale;
+} i8_term;
+
+// What the panels of a step read. terms: one or two of x, unless init has its products already, and behind them that
+// of h.
 typedef struct i8_operands {
-    const int8_t *x, *h;
-    i8_scales x_scales, h_scales;
+    i8_term terms[3];
+    size_t last;
     const float *init;
     size_t backward;
+    float x_scales[2], h_scales[2];
 } i8_operands;
 
-// The codes of x, two rows of them, and of h lie behind one another.
-TRN_INLINE int8_t *i8_step_h(const trn_steps *s) { return s->codes + 2 * i8_codes(s->k); }
-
-// Out of line: what a step does once would fill the registers of its loops.
-static TRN_NOINLINE i8_scales i8_step_code_x(size_t n, const float *x, const float *range, int8_t *codes) {
-    return i8_code(n, x, range, 1, codes);
-}
-static TRN_NOINLINE i8_scales i8_step_code_h(size_t n, const float *h, const float *range, int8_t *codes) {
-    return i8_code(n, h, range, 0, codes);
+// Filled member by member: to read as a vector what was written in parts would wait for all of it.
+TRN_INLINE void i8_step_term(i8_term *term, const int8_t *codes, const void *w, size_t k, size_t used,
+                             const float *scale) {
+    term->codes = codes, term->w = w, term->quads = (k + 3) / 4, term->used = used, term->scale = scale;
 }
 
-TRN_INLINE i8_operands i8_step_at(const trn_steps *s, size_t at, const float *h) {
-    const float *ranges = s->ranges;
+// The term of h, whose codes lie behind the two rows of x.
+TRN_INLINE void i8_step_h(const trn_steps *s, i8_operands *o, const float *h, size_t range, const void *r) {
+    int8_t *codes = s->codes + 2 * i8_codes(s->k);
+    TRN_KERNEL(i8_quantize)(s->n, h, s->ranges ? s->ranges + range : NULL, 0, codes, o->h_scales);
+    i8_step_term(&o->terms[o->last], codes, r, s->n, s->planes, o->h_scales);
+}
+
+TRN_INLINE void i8_step_begin(const trn_steps *s, i8_operands *o, size_t at, const float *h) {
     const steps_operands f = steps_at(s, at, h);
-    i8_operands o = {.h = i8_step_h(s), .init = f.init, .backward = f.backward};
-    if (s->k) o.x = s->codes, o.x_scales = i8_step_code_x(s->k, f.x, ranges, s->codes);
-    o.h_scales = i8_step_code_h(s->n, h, ranges ? ranges + 1 : NULL, i8_step_h(s));
-    return o;
+    o->last = 0, o->init = f.init, o->backward = f.backward;
+    if (s->k) {
+        TRN_KERNEL(i8_quantize)(s->k, f.x, s->ranges, (int)s->planes, s->codes, o->x_scales);
+        i8_step_term(&o->terms[o->last++], s->codes, s->w, s->k, s->planes, o->x_scales);
+        if (o->x_scales[1] != 0)
+            i8_step_term(&o->terms[o->last++], s->codes + i8_codes(s->k), s->w, s->k, 1, o->x_scales + 1);
+    }
+    i8_step_h(s, o, h, 1, s->r);
 }
 
-// value += codes times the panel at w of all planes.
-TRN_INLINE void i8_step_add(const trn_steps *s, vf value[I8_VECTORS], size_t quads, const int8_t *codes, vf scale,
-                            const char *w, const int vectors) {
-    const size_t stride = (size_t)vectors * VF_LANES * I8_CELL;
+// The GRU that resets after its product: its hidden gate ends with x, and h starts from a bias of its own.
+typedef struct i8_hidden {
+    float *x_part;
+    const float *init;
+} i8_hidden;
+
+// The sums of `vectors` vectors from `within` on of the panel whose first column is `column`, `width` wide. hidden: of
+// those, the first of the GRU's hidden gate, whose places in `gate` these are; -1: there are none.
+TRN_INLINE void i8_step_run(const trn_steps *s, const i8_operands *o, size_t column, size_t width, size_t within,
+                            float *sums, const i8_hidden gate, const int hidden, const int vectors) {
+    const size_t stride = width * I8_CELL;
     i8_sums sum;
-    for (size_t plane = 0; plane < s->planes; plane++) {
-        i8_accumulate(sum, quads, codes, 0, w, stride, 1, vectors);
-        w += (quads + 1) * stride;
-        I8_UNROLL for (int j = 0; j < vectors; j++) value[j] =
-            i8_value(value[j], sum[0][j], scale, w + (size_t)j * VF_LANES * I8_CELL);
-        w += stride;
-    }
-}
-
-// The sums of a panel whose first column is `column`, of `vectors` vectors. x_part, hidden_init: of the GRU that resets
-// after its product, from the panel's first unit on: its hidden gate ends with x, and h starts from a bias of its own.
-TRN_INLINE void i8_step_run(const trn_steps *s, const i8_operands *o, size_t column, float *sums, float *x_part,
-                            const float *hidden_init, const int vectors) {
-    enum { GATE = CELL_BLOCK / VF_LANES };
-    const size_t x_quads = (s->k + 3) / 4, h_quads = (s->n + 3) / 4, cells = column * I8_CELL * s->planes;
     vf value[I8_VECTORS];
-    I8_UNROLL for (int j = 0; j < vectors; j++) value[j] = vf_load(o->init + column + (size_t)j * VF_LANES);
-    if (o->x) {
-        const char *w = (const char *)s->w + cells * (x_quads + 2);
-        i8_step_add(s, value, x_quads, o->x, o->x_scales.first, w, vectors);
-        if (o->x_scales.fine) i8_step_add(s, value, x_quads, o->x + i8_codes(s->k), o->x_scales.rest, w, vectors);
-    }
-    if (x_part) I8_UNROLL for (int j = 0; j < GATE; j++) {
-            vf_store(x_part + j * VF_LANES, value[2 * GATE + j]);
-            value[2 * GATE + j] = vf_load(hidden_init + j * VF_LANES);
+    I8_UNROLL for (int j = 0; j < vectors; j++) value[j] = vf_load(o->init + column + within + (size_t)j * VF_LANES);
+    for (size_t t = 0; t <= o->last; t++) {
+        const i8_term *term = &o->terms[t];
+        const char *w = term->w + (column * s->planes * (term->quads + 2) + within) * I8_CELL;
+        if (hidden >= 0 && t == o->last) I8_UNROLL for (int j = 0; j < CELL_BLOCK / VF_LANES; j++) {
+                vf_store(gate.x_part + j * VF_LANES, value[hidden + j]);
+                value[hidden + j] = vf_load(gate.init + j * VF_LANES);
+            }
+        for (size_t plane = 0; plane < term->used; plane++, w += stride) {
+            i8_accumulate(sum, term->quads, term->codes, 0, w, stride, 1, vectors);
+            w += (term->quads + 1) * stride;
+            I8_UNROLL for (int j = 0; j < vectors; j++) value[j] =
+                i8_value(value[j], sum[0][j], vf_set1(*term->scale), w + (size_t)j * VF_LANES * I8_CELL);
         }
-    i8_step_add(s, value, h_quads, o->h, o->h_scales.first, (const char *)s->r + cells * (h_quads + 2), vectors);
-    I8_UNROLL for (int j = 0; j < vectors; j++) vf_store(sums + column + (size_t)j * VF_LANES, value[j]);
-}
-
-// Where sums cannot stay in registers anyway, one function does for all widths.
-#if VF_TILE_SUMS >= 6
-#define I8_STEP TRN_INLINE
-#else
-#define I8_STEP static TRN_NOINLINE
-#endif
-I8_STEP void i8_step_any(const trn_steps *s, const i8_operands *o, size_t column, float *sums, float *x_part,
-                         const float *hidden_init, const int eights) {
-    i8_step_run(s, o, column, sums, x_part, hidden_init, 8 / VF_LANES * eights);
-}
-
-typedef void i8_step_function(const trn_steps *s, const i8_operands *o, size_t column, float *sums);
-#define I8_STEP_TILE(name, eights)                                                                        \
-    static TRN_NOINLINE void name(const trn_steps *s, const i8_operands *o, size_t column, float *sums) { \
-        i8_step_any(s, o, column, sums, NULL, NULL, eights);                                              \
     }
-I8_STEP_TILE(i8_step_2, 2)
-I8_STEP_TILE(i8_step_4, 4)
-I8_STEP_TILE(i8_step_6, 6)
-I8_STEP_TILE(i8_step_8, 8)
-static i8_step_function *const i8_step_whole[5] = {NULL, i8_step_2, i8_step_4, i8_step_6, i8_step_8};
+    I8_UNROLL for (int j = 0; j < vectors; j++) vf_store(sums + column + within + (size_t)j * VF_LANES, value[j]);
+}
 
+#define I8_STEP(name, eights)                                                                                 \
+    static TRN_NOINLINE void name(const trn_steps *s, const i8_operands *o, size_t column, size_t width,      \
+                                  size_t within, float *sums) {                                               \
+        i8_step_run(s, o, column, width, within, sums, (i8_hidden){NULL, NULL}, -1, 8 / VF_LANES * (eights)); \
+    }
+I8_STEP(i8_step_2, 2)
+#if VF_TILE_SUMS >= 12
+I8_STEP(i8_step_4, 4)
+I8_STEP(i8_step_6, 6)
+I8_STEP(i8_step_8, 8)
+#endif
+
+// A panel at once where its sums stay in registers, else 16 columns.
+TRN_INLINE void i8_step_panel(const trn_steps *s, const i8_operands *o, size_t column, size_t width, float *sums) {
+#if VF_TILE_SUMS >= 12
+    (width == 64   ? i8_step_8
+     : width == 48 ? i8_step_6
+     : width == 32 ? i8_step_4
+                   : i8_step_2)(s, o, column, width, 0, sums);
+#else
+    for (size_t within = 0; within < width; within += 16) i8_step_2(s, o, column, width, within, sums);
+#endif
+}
+
+// The three gates of 16 units of the GRU that resets after its product.
 static TRN_NOINLINE void i8_step_gru(const trn_steps *s, const i8_operands *o, size_t unit, float *x_part) {
-    i8_step_any(s, o, 3 * unit, s->scratch, x_part + unit, s->hidden_init + unit, 6);
+    enum { WIDTH = 3 * CELL_BLOCK, HIDDEN = 2 * CELL_BLOCK };
+    const i8_hidden gate = {x_part + unit, s->hidden_init + unit};
+#if VF_TILE_SUMS >= 12
+    i8_step_run(s, o, 3 * unit, WIDTH, 0, s->scratch, gate, HIDDEN / VF_LANES, WIDTH / VF_LANES);
+#else
+    i8_step_2(s, o, 3 * unit, WIDTH, 0, s->scratch);
+    i8_step_2(s, o, 3 * unit, WIDTH, CELL_BLOCK, s->scratch);
+    i8_step_run(s, o, 3 * unit, WIDTH, HIDDEN, s->scratch, gate, 0, CELL_BLOCK / VF_LANES);
+#endif
 }
 
 // All columns of a step, in panels from the first on or from the last.
 TRN_INLINE void i8_step_multiply(const trn_steps *s, const i8_operands *o, size_t columns, size_t panel, float *sums) {
     for (size_t i = 0; i < (columns + panel - 1) / panel; i++) {
         const size_t column = (o->backward ? (columns - 1) / panel - i : i) * panel, left = columns - column;
-        i8_step_whole[(left < panel ? left : panel) / 16](s, o, column, sums);
+        i8_step_panel(s, o, column, left < panel ? left : panel, sums);
     }
 }
 
 static void TRN_KERNEL(i8_rnn_steps)(const trn_steps *s) {
     const steps_state state = steps_begin(s);
     for (size_t at = 0; at < s->count; at++) {
-        const i8_operands o = i8_step_at(s, at, state.h);
+        i8_operands o;
+        i8_step_begin(s, &o, at, state.h);
         i8_step_multiply(s, &o, steps_padded(s), 64, s->scratch);
         TRN_KERNEL(i8_rnn_cell)(state.units, s->scratch, state.h);
         steps_put(s, at, state.h);
@@ -113,7 +136,8 @@ static void TRN_KERNEL(i8_rnn_steps)(const trn_steps *s) {
 static void TRN_KERNEL(i8_lstm_steps)(const trn_steps *s) {
     const steps_state state = steps_begin(s);
     for (size_t at = 0; at < s->count; at++) {
-        const i8_operands o = i8_step_at(s, at, state.h);
+        i8_operands o;
+        i8_step_begin(s, &o, at, state.h);
         i8_step_multiply(s, &o, 4 * steps_padded(s), 4 * CELL_BLOCK, s->scratch);
         TRN_KERNEL(i8_lstm_cell)(state.units, s->scratch, state.c, state.c, state.h);
         steps_put(s, at, state.h);
@@ -126,7 +150,8 @@ static void TRN_KERNEL(i8_gru_steps)(const trn_steps *s) {
     const size_t padded = steps_padded(s);
     float *x_part = s->scratch + 3 * padded;
     for (size_t at = 0; at < s->count; at++) {
-        const i8_operands o = i8_step_at(s, at, state.h);
+        i8_operands o;
+        i8_step_begin(s, &o, at, state.h);
         for (size_t i = 0; i < padded; i += CELL_BLOCK)
             i8_step_gru(s, &o, o.backward ? padded - CELL_BLOCK - i : i, x_part);
         cell_i8_gru(state.units, x_part, CELL_BLOCK, s->scratch, state.h, state.h);
@@ -139,15 +164,15 @@ static void TRN_KERNEL(i8_gru_before_steps)(const trn_steps *s) {
     const steps_state state = steps_begin(s);
     const size_t padded = steps_padded(s);
     float *hidden = s->scratch + 2 * padded, *reset_h = hidden + padded;
-    trn_steps last = *s;  // the hidden gate's product
-    last.w = s->hidden_w, last.r = s->hidden_r;
     for (size_t at = 0; at < s->count; at++) {
-        i8_operands o = i8_step_at(s, at, state.h);
+        i8_operands o;
+        i8_step_begin(s, &o, at, state.h);
         i8_step_multiply(s, &o, 2 * padded, 2 * CELL_BLOCK, s->scratch);
         TRN_KERNEL(i8_gru_reset)(state.units, s->scratch, state.h, reset_h);
+        for (size_t t = 0; t < o.last; t++) o.terms[t].w = s->hidden_w;
         o.init = s->hidden_init + (ptrdiff_t)at * s->hidden_init_stride;
-        o.h_scales = i8_step_code_h(s->n, reset_h, s->ranges ? s->ranges + 2 : NULL, i8_step_h(s));
-        i8_step_multiply(&last, &o, padded, 64, hidden);
+        i8_step_h(s, &o, reset_h, 2, s->hidden_r);
+        i8_step_multiply(s, &o, padded, 64, hidden);
         TRN_KERNEL(i8_gru_update)(state.units, s->scratch, hidden, state.h, state.h);
         steps_put(s, at, state.h);
     }

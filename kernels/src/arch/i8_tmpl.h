@@ -7,7 +7,7 @@ enum { I8_CELL = 4, I8_VECTORS = 64 / VF_LANES };  // bytes; vectors of the wide
 #define I8_FLAT  12      // magnitude of the codes, in the mean, from which on one row of codes is enough
 #define I8_PARTS 254.0f  // of a code: what it leaves is at most half of it, 127 of these
 
-// One lane has more sums than registers anyway.
+// One lane has more sums than there are registers anyway.
 #if VF_TILE_SUMS >= 6
 #define I8_UNROLL TRN_UNROLL
 #else
@@ -61,37 +61,26 @@ TRN_INLINE int32_t i8_encode(size_t n, const float *x, vf factor, const int clam
 
 TRN_INLINE size_t i8_codes(size_t n) { return (n + 31) / 32 * 32; }
 
-// Codes with one scale, which is in every lane of the results.
-typedef struct i8_scales {
-    vf first, rest;  // rest: of a second row of codes behind the first one, where `fine`
-    int fine;
-} i8_scales;
-
-// i8_quantize. fine: whether there may be a second row.
-TRN_INLINE i8_scales i8_code(size_t n, const float *x, const float *range, const int fine, int8_t *codes) {
+static void TRN_KERNEL(i8_quantize)(size_t n, const float *x, const float *range, int fine, int8_t *codes,
+                                    float *scales) {
     const vi bits = i8_largest(n, x);
     const vm wild = vi_is_negative(vi_sub(vi_set1(0x7f7fffff), bits));
     const vf largest = range ? vf_set1(*range) : vi_as_vf(bits);
     const vf factor = vf_div(vf_set1(127.0f), largest), scale = vf_mul(largest, vf_set1(1.0f / 127.0f));
+    scales[1] = 0.0f;
     if (vm_any(wild) || !vm_any(vf_le(vf_set1(I8_TINY), largest))) {
         memset(codes, VI_DOT_OFFSET, i8_codes(n));
-        return (i8_scales){vf_select(wild, vf_set1(NAN), vf_zero()), vf_zero(), 0};
+        scales[0] = vm_any(wild) ? NAN : 0.0f;
+        return;
     }
+    vf_store_n(scales, scale, 1);
     if (range) {
         i8_encode(n, x, factor, 1, 0, codes);
-        return (i8_scales){scale, vf_zero(), 0};
+        return;
     }
     const int32_t sum = i8_encode(n, x, factor, 0, 0, codes);
-    if (!fine || sum >= I8_FLAT * (int32_t)n || i8_encode(n, x, factor, 0, 1, codes + i8_codes(n)) == 0)
-        return (i8_scales){scale, vf_zero(), 0};
-    return (i8_scales){scale, vf_mul(scale, vf_set1(1.0f / I8_PARTS)), 1};
-}
-
-static void TRN_KERNEL(i8_quantize)(size_t n, const float *x, const float *range, int fine, int8_t *codes,
-                                    float *scales) {
-    const i8_scales s = fine ? i8_code(n, x, range, 1, codes) : i8_code(n, x, range, 0, codes);
-    vf_store_n(scales, s.first, 1);
-    vf_store_n(scales + 1, s.rest, 1);
+    if (!fine || (fine == 1 && sum >= I8_FLAT * (int32_t)n)) return;
+    if (i8_encode(n, x, factor, 0, 1, codes + i8_codes(n)) != 0) scales[1] = scales[0] * (1.0f / I8_PARTS);
 }
 
 // sums of `rows` rows of codes by `vectors` vectors of columns.
@@ -120,8 +109,9 @@ TRN_INLINE vf i8_value(vf init, vi sum, vf x_scale, const char *scales) {
 
 // What a tile needs beside its size: every pointer at the tile's first element.
 typedef struct i8_tile {
-    size_t quads, planes;  // cells of a column of a plane: k / 4, rounded up
-    const int8_t *x;       // codes, rows x_stride apart
+    size_t quads;     // cells of a column of a plane: k / 4, rounded up
+    size_t used;      // planes to multiply by, from the first on
+    const int8_t *x;  // codes, rows x_stride apart
     size_t x_stride;
     const float *x_scales;  // of each row, 2 apart
     const char *w;          // rows of cells, w_stride bytes apart; then start values, then scales
@@ -139,7 +129,7 @@ TRN_INLINE void i8_run(const i8_tile *t, const int rows, const int vectors) {
     const char *w = t->w;
     const float *init = t->init;
     ptrdiff_t init_stride = t->init_stride;
-    for (size_t plane = 0; plane < t->planes; plane++) {
+    for (size_t plane = 0; plane < t->used; plane++) {
         i8_accumulate(sum, t->quads, t->x, t->x_stride, w, t->w_stride, rows, vectors);
         w += (t->quads + 1) * t->w_stride;
         I8_UNROLL for (int i = 0; i < rows; i++) I8_UNROLL for (int j = 0; j < vectors; j++) {
@@ -156,7 +146,7 @@ TRN_INLINE void i8_run(const i8_tile *t, const int rows, const int vectors) {
     static TRN_NOINLINE void name(const i8_tile *t) { i8_run(t, rows, 8 / VF_LANES * (eights)); }
 
 I8_TILE(i8_1x2, 1, 2)
-#if VF_TILE_SUMS >= 6
+#if VF_TILE_SUMS >= 12
 I8_TILE(i8_1x4, 1, 4)
 I8_TILE(i8_1x6, 1, 6)
 I8_TILE(i8_1x8, 1, 8)
@@ -189,7 +179,7 @@ static void i8_part(const i8_tile *whole, i8_function *run, size_t rows, size_t 
 
 // A panel: for one row all of it where the registers hold the sums, else 16 columns at a time for a few rows.
 TRN_INLINE void i8_panel(const i8_tile *panel, size_t m, size_t width, size_t columns, size_t init_step) {
-#if VF_TILE_SUMS >= 6
+#if VF_TILE_SUMS >= 12
     if (m == 1) {
         if (columns == width) i8_whole[width / 16](panel);
         else i8_part(panel, i8_whole[width / 16], 1, width, columns);
@@ -213,15 +203,15 @@ TRN_INLINE void i8_panel(const i8_tile *panel, size_t m, size_t width, size_t co
 }
 
 static void TRN_KERNEL(i8_gemm)(size_t m, size_t n, size_t k, const int8_t *x, size_t x_stride, const float *x_scales,
-                                const void *w, size_t planes, size_t panel, const float *init, ptrdiff_t init_stride,
-                                float *y, ptrdiff_t y_stride) {
+                                const void *w, size_t planes, size_t used, size_t panel, const float *init,
+                                ptrdiff_t init_stride, float *y, ptrdiff_t y_stride) {
     static const float zeros[64];
     const size_t quads = (k + 3) / 4, init_step = init != NULL;
     for (size_t column = 0; column < n && m > 0; column += panel) {
         const size_t left = (n - column + 15) / 16 * 16;
         const size_t width = left < panel ? left : panel, columns = n - column < width ? n - column : width;
         const i8_tile t = {.quads = quads,
-                           .planes = planes,
+                           .used = used,
                            .x = x,
                            .x_stride = x_stride,
                            .x_scales = x_scales,

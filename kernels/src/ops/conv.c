@@ -186,7 +186,7 @@ static int take_buffers(conv_plan *p, const trn_view *weights, trn_scratch *scra
     p->turned_x = trn_scratch_take(scratch, p->turned ? p->turn.nest.count : 0, sizeof(float));
     p->gathered = trn_scratch_take(scratch, taps, sizeof(float));
     p->sums = trn_scratch_take(scratch, sums, sizeof(float));
-    p->product = trn_product_take(weights, p->outputs, p->k, p->block, 1, scratch);
+    p->product = trn_product_take(weights, p->outputs, p->k, p->block, weights->planes, scratch);
     return fits;
 }
 

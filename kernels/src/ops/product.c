@@ -18,8 +18,8 @@ static void multiply_codes(const trn_ukernels *kernels, const trn_product *p, co
                            int64_t count, const float *init, int64_t init_stride, float *y, int64_t y_stride) {
     const int8_t *codes = p->codes + (size_t)first * p->codes_stride + (rest ? trn_codes_size((int64_t)p->k) : 0);
     kernels->i8_gemm((size_t)count, p->n, p->k, codes, p->codes_stride, p->scales + 2 * first + rest, w, p->planes,
-                     p->panel, init ? init + first * init_stride : NULL, (ptrdiff_t)init_stride, y + first * y_stride,
-                     (ptrdiff_t)y_stride);
+                     rest ? 1 : p->planes, p->panel, init ? init + first * init_stride : NULL, (ptrdiff_t)init_stride,
+                     y + first * y_stride, (ptrdiff_t)y_stride);
 }
 
 void trn_multiply(const trn_ukernels *kernels, const trn_product *p, const void *w, const float *range, int64_t m,

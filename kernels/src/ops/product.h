@@ -10,7 +10,7 @@ typedef struct trn_product {
     size_t n, k;          // columns that are wanted; rows of the matrix
     size_t panel;         // columns of a panel
     size_t planes;        // int8; 0: float32, which needs nothing of what follows
-    int fine;             // whether x may take two rows of codes
+    int fine;             // how x takes two rows of codes, as of i8_quantize
     size_t codes_stride;  // bytes of the codes of a row
     int8_t *codes;        // of up to TRN_PRODUCT_ROWS rows
     float *scales;        // likewise, two a row
@@ -26,7 +26,7 @@ static inline int trn_is_int8(const trn_view *weights) { return weights->planes 
 static inline size_t trn_codes_size(int64_t k) { return ((size_t)k + 31) / 32 * 32; }
 
 // The product with `weights`, for up to `rows` rows at once; its scratch memory is taken, or added up. fine: as of
-// i8_quantize, for what comes into a layer; not for what it makes itself, which is bounded.
+// i8_quantize; 0 for what a layer makes itself, which is bounded.
 trn_product trn_product_take(const trn_view *weights, int64_t n, int64_t k, int64_t rows, int fine,
                              trn_scratch *scratch);
 

@@ -11,8 +11,8 @@
 #define BLOCK_SHARE 16           // or this part of the bytes of the input's weights, where that is more
 // Of input weights up to which a row's products are computed step by step. int8 is no slower at it while all weights
 // stay in the second cache.
-#define INLINE_F32  2048
-#define INLINE_I8   (128 << 10)
+#define INLINE_F32 2048
+#define INLINE_I8  (128 << 10)
 
 static int64_t gates_of(int64_t cell, int64_t linear_before_reset) {
     return cell == trn_cell_RNN ? 1 : cell == trn_cell_LSTM ? 4 : linear_before_reset ? 3 : 2;
@@ -183,10 +183,10 @@ static void take_buffers(const trn_op *op, recurrent_plan *p, trn_scratch *scrat
     b->codes = trn_scratch_take(
         scratch, rows == 1 && trn_is_int8(weights) ? 2 * trn_codes_size(p->input) + trn_codes_size(p->hidden) : 0, 1);
     b->lens = trn_scratch_take(scratch, rows, sizeof(int32_t));
-    p->by_input = trn_product_take(weights, p->columns, p->input, p->block * rows, 1, scratch);
+    p->by_input = trn_product_take(weights, p->columns, p->input, p->block * rows, weights->planes, scratch);
     p->by_recurrent = trn_product_take(weights, p->columns, p->hidden, rows, 0, scratch);
     if (!hidden) return;
-    p->by_hidden_input = trn_product_take(hidden, p->padded, p->input, p->block * rows, 1, scratch);
+    p->by_hidden_input = trn_product_take(hidden, p->padded, p->input, p->block * rows, hidden->planes, scratch);
     p->by_hidden_recurrent = trn_product_take(hidden, p->padded, p->hidden, rows, 0, scratch);
 }
 
