@@ -11,19 +11,19 @@ static double sigmoid(double x) { return 1.0 / (1.0 + exp(-x)); }
 static double softplus(double x) { return x > 0.0 ? x + log1p(exp(-x)) : log1p(exp(x)); }
 static double elu(double x) { return x < 0.0 ? expm1(x) : x; }
 
-// Not functions of f32_vmap: what the cells make of their gates.
-enum { CELL_TANH = 1000, CELL_SIGMOID };
+// Not functions of f32_vmap: what the cells make of their gates, those beside int8 weights last.
+enum { CELL_TANH = 1000, CELL_SIGMOID, I8_CELL_TANH, I8_CELL_SIGMOID };
 
 // y[i] = function(x[i]), n <= CHUNK.
 static void map(const trn_ukernels *table, uint32_t function, size_t n, const float *x, float *y) {
     static float gates[2 * CHUNK], zeros[CHUNK], unused[CHUNK];
-    if (function == CELL_TANH) {
+    if (function == CELL_TANH || function == I8_CELL_TANH) {
         memcpy(gates, x, n * sizeof *x);
-        table->f32_rnn_cell(n, gates, y);
-    } else if (function == CELL_SIGMOID) {
+        (function == CELL_TANH ? table->f32_rnn_cell : table->i8_rnn_cell)(n, gates, y);
+    } else if (function >= CELL_TANH) {
         // The update gate of a GRU: in each block the first 16 of 32.
         for (size_t i = 0; i < n; i++) gates[i / 16 * 32 + i % 16] = x[i];
-        table->f32_gru_reset(n, gates, zeros, unused);
+        (function == CELL_SIGMOID ? table->f32_gru_reset : table->i8_gru_reset)(n, gates, zeros, unused);
         for (size_t i = 0; i < n; i++) y[i] = gates[i / 16 * 32 + i % 16];
     } else {
         table->f32_vmap(function, n, x, 1.0f, 0.0f, y);
@@ -48,6 +48,8 @@ static const struct {
     {"sigmoid", trn_fn_SIGMOID, sigmoid, 0, 1.2e-7, 0},
     {"cell tanh", CELL_TANH, tanh, 4, 0, -1},
     {"cell sigmoid", CELL_SIGMOID, sigmoid, 0, 1.2e-7, 0},
+    {"i8 cell tanh", I8_CELL_TANH, tanh, 5.5, 0, -1},
+    {"i8 cell sigmoid", I8_CELL_SIGMOID, sigmoid, 0, 1.3e-7, 0},
     {"elu", trn_fn_ELU, elu, 2, 0, 1},
     {"softplus", trn_fn_SOFTPLUS, softplus, 4, 0, 1},
 };
@@ -98,7 +100,7 @@ static void sweep(const trn_ukernels *reference, const trn_ukernels *table, size
         }
     }
     const char *unit = functions[f].ulps != 0 ? "ulp" : "absolute";
-    printf("%-8s %-12s %.3g %s at %a (%llu values)\n", check.current, functions[f].name, worst, unit, (double)worst_x,
+    printf("%-8s %-15s %.3g %s at %a (%llu values)\n", check.current, functions[f].name, worst, unit, (double)worst_x,
            (unsigned long long)compared);
     check_that(worst <= (functions[f].ulps != 0 ? functions[f].ulps : functions[f].absolute), "%s(%a) is off by %g %s",
                functions[f].name, (double)worst_x, worst, unit);
@@ -127,6 +129,10 @@ static void specials(const trn_ukernels *table) {
         {CELL_TANH, 0, 0}, {CELL_TANH, -0.0f, -0.0f}, {CELL_TANH, INFINITY, 1}, {CELL_TANH, -INFINITY, -1},
         {CELL_TANH, FLT_MAX, 1}, {CELL_TANH, 1e-20f, 1e-20f}, {CELL_TANH, -3e-5f, -3e-5f}, {CELL_SIGMOID, 0, 0.5f},
         {CELL_SIGMOID, -0.0f, 0.5f}, {CELL_SIGMOID, INFINITY, 1}, {CELL_SIGMOID, -INFINITY, 0},
+        {I8_CELL_TANH, 0, 0}, {I8_CELL_TANH, -0.0f, -0.0f}, {I8_CELL_TANH, INFINITY, 1}, {I8_CELL_TANH, -INFINITY, -1},
+        {I8_CELL_TANH, FLT_MAX, 1}, {I8_CELL_TANH, 1e-20f, 1e-20f}, {I8_CELL_TANH, -3e-5f, -3e-5f},
+        {I8_CELL_SIGMOID, 0, 0.5f}, {I8_CELL_SIGMOID, -0.0f, 0.5f}, {I8_CELL_SIGMOID, INFINITY, 1},
+        {I8_CELL_SIGMOID, -INFINITY, 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         float y = apply(table, rows[i].function, rows[i].x);
@@ -151,6 +157,8 @@ static void nans(const trn_ukernels *table) {
 #include "tinyrnn/ops.def"
     keeps_nan(table, CELL_TANH, "cell tanh");
     keeps_nan(table, CELL_SIGMOID, "cell sigmoid");
+    keeps_nan(table, I8_CELL_TANH, "i8 cell tanh");
+    keeps_nan(table, I8_CELL_SIGMOID, "i8 cell sigmoid");
 }
 
 static float power(const trn_ukernels *table, float a, float b) {
@@ -198,8 +206,8 @@ static void family(const trn_ukernels *reference, const trn_ukernels *table) {
     nans(table);
     powers(table);
     for (size_t f = 0; f < sizeof functions / sizeof *functions; f++) {
-        const int cell = functions[f].function >= CELL_TANH;
-        sweep(cell ? check_reference(table) : reference, table, f);
+        const int by_class = functions[f].function == CELL_TANH || functions[f].function == CELL_SIGMOID;
+        sweep(by_class ? check_reference(table) : reference, table, f);
     }
 }
 

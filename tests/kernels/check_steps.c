@@ -1,36 +1,84 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs of steps of one row: beside the reference of the class, and beside matrix product and cell one after the other, byte for
-// byte; forward and backward, with and without the input's product done beforehand.
+// Runs of steps of one row: beside the reference of the class (with int8 weights: of scalar), and beside matrix
+// product and cell one after the other, byte for byte; forward and backward, with and without the input's product done
+// beforehand.
 #include "check.h"
+#include "i8.h"
 
 typedef struct problem {
-    size_t count, n, k, padded, gates;
+    size_t count, n, k, padded, gates, planes;
     int backward, apart, hidden_gate;
     check_buffer x, w, r, bias, hidden_w, hidden_r, hidden_bias, h, c;
+    const float *ranges;
 } problem;
 
+enum { RNN, LSTM, GRU, GRU_BEFORE };
 typedef struct cell {
     const char *name;
+    int kind, int8;
     size_t gates;  // in the panels
     int hidden_gate, reset_after;
 } cell;
 
-static const cell cells[] = {{"f32_rnn_steps", 1, 0, 0},
-                             {"f32_lstm_steps", 4, 0, 0},
-                             {"f32_gru_steps", 3, 0, 1},
-                             {"f32_gru_before_steps", 2, 1, 0}};
+static const cell cells[] = {
+    {"f32_rnn_steps", RNN, 0, 1, 0, 0}, {"f32_lstm_steps", LSTM, 0, 4, 0, 0},
+    {"f32_gru_steps", GRU, 0, 3, 0, 1}, {"f32_gru_before_steps", GRU_BEFORE, 0, 2, 1, 0},
+    {"i8_rnn_steps", RNN, 1, 1, 0, 0},  {"i8_lstm_steps", LSTM, 1, 4, 0, 0},
+    {"i8_gru_steps", GRU, 1, 3, 0, 1},  {"i8_gru_before_steps", GRU_BEFORE, 1, 2, 1, 0},
+};
+
+// The slots of a table that the cells of one precision use.
+typedef struct slots {
+    void (*steps[4])(const trn_steps *s);
+    void (*rnn)(size_t n, const float *gates, float *h);
+    void (*lstm)(size_t n, const float *gates, const float *c, float *c_out, float *h);
+    void (*gru)(size_t n, const float *x_gates, const float *h_gates, const float *h, float *h_out);
+    void (*reset)(size_t n, float *gates, const float *h, float *reset_h);
+    void (*update)(size_t n, const float *gates, const float *hidden, const float *h, float *h_out);
+} slots;
+static slots slots_of(const trn_ukernels *t, const cell *cell) {
+#define SLOTS(precision)                                                                                  \
+    (slots) {                                                                                             \
+        {t->precision##_rnn_steps, t->precision##_lstm_steps, t->precision##_gru_steps,                   \
+         t->precision##_gru_before_steps},                                                                \
+            t->precision##_rnn_cell, t->precision##_lstm_cell, t->precision##_gru_cell,                   \
+            t->precision##_gru_reset, t->precision##_gru_update                                           \
+    }
+    return cell->int8 ? SLOTS(i8) : SLOTS(f32);
+}
+
+// A packed matrix of the cell's precision.
+static check_buffer random_matrix(const cell *cell, size_t n, size_t k, size_t planes, size_t panel) {
+    if (!cell->int8) return check_filled(n * k, 0);
+    int8_t *weights = malloc(planes * n * k + 1);
+    check_buffer scales = check_filled(planes * n, 0), cells = check_new(i8_cells(n, k, planes), 1);
+    if (!weights) exit(2);
+    for (size_t i = 0; i < planes * n * k; i++)
+        weights[i] = (int8_t)i8_beside(i / n % k % 2 ? weights[i - n] : 0, check_random());
+    for (size_t j = 0; j < planes * n; j++) scales.data[j] *= 0.01f;
+    i8_pack(n, k, planes, panel, weights, scales.data, cells.data);
+    free(weights), check_free(&scales);
+    return cells;
+}
+
+static size_t panel_of(const cell *cell) { return cell->gates == 1 ? 64 : 16 * cell->gates; }
 
 static problem random_problem(const cell *cell) {
+    static const float ranges[3] = {0.75f, 0.5f, 0.25f};
     problem p = {.count = check_between(1, 5), .n = check_between(1, 70), .k = check_between(0, 20), .gates = cell->gates};
-    p.padded = (p.n + 15) / 16 * 16;
+    p.padded = (p.n + 15) / 16 * 16, p.planes = check_between(1, 2);
     p.backward = check_random() % 2, p.apart = check_random() % 2, p.hidden_gate = cell->hidden_gate;
     p.x = check_filled(p.count * p.k, 0);
-    p.w = check_filled(p.k * cell->gates * p.padded, 0), p.r = check_filled(p.n * cell->gates * p.padded, 0);
+    const size_t large = check_random() % 2 && p.k ? p.k : 1;  // few are large: two rows of codes
+    for (size_t i = 0; i < p.x.size; i++) p.x.data[i] *= i % large ? 0.05f : 1.0f;
+    p.w = random_matrix(cell, cell->gates * p.padded, p.k, p.planes, panel_of(cell));
+    p.r = random_matrix(cell, cell->gates * p.padded, p.n, p.planes, panel_of(cell));
     p.bias = check_filled(cell->gates * p.padded, 0);
-    p.hidden_w = check_filled(p.hidden_gate ? p.k * p.padded : 0, 0);
-    p.hidden_r = check_filled(p.hidden_gate ? p.n * p.padded : 0, 0);
+    p.hidden_w = random_matrix(cell, p.hidden_gate ? p.padded : 0, p.k, p.planes, 64);
+    p.hidden_r = random_matrix(cell, p.hidden_gate ? p.padded : 0, p.n, p.planes, 64);
     p.hidden_bias = check_filled(p.padded, 0);
     p.h = check_filled(p.n, 0), p.c = check_filled(p.n, 0);
+    p.ranges = cell->int8 && check_random() % 2 ? ranges : NULL;
     return p;
 }
 static void free_problem(problem *p) {
@@ -46,7 +94,29 @@ static result new_result(const problem *p) {
 }
 static void free_result(result *r) { check_free(&r->h), check_free(&r->c), check_free(&r->y); }
 
-static size_t panel_of(const problem *p) { return p->gates == 1 ? 64 : 16 * p->gates; }
+// y = init + x w for m rows of x [m, k]: columns of a matrix in panels, range: the index of x's among the ranges. The
+// first is that of what comes in, which may take two rows of codes.
+static void multiply(const trn_ukernels *table, const cell *cell, const problem *p, size_t m, size_t columns, size_t k,
+                     const float *x, const check_buffer *w, size_t panel, int range, const float *init, float *y) {
+    const ptrdiff_t init_stride = init == y ? (ptrdiff_t)columns : 0;
+    if (!cell->int8) {
+        table->f32_gemm(m, columns, k, x, (ptrdiff_t)k, w->data, panel, init, init_stride, y, (ptrdiff_t)columns);
+        return;
+    }
+    const size_t bytes = (k + 31) / 32 * 32;
+    check_buffer codes = check_new(m * bytes / 2, 1), scales = check_new(2 * m, 1);
+    int8_t *of = (int8_t *)codes.data;
+    for (size_t i = 0; i < m; i++)
+        table->i8_quantize(k, x + i * k, p->ranges ? p->ranges + range : NULL, range == 0, of + 2 * i * bytes,
+                           scales.data + 2 * i);
+    table->i8_gemm(m, columns, k, of, 2 * bytes, scales.data, w->data, p->planes, panel, init, init_stride, y,
+                   (ptrdiff_t)columns);
+    for (size_t i = 0; i < m; i++, y += columns)
+        if (scales.data[2 * i + 1] != 0.0f)
+            table->i8_gemm(1, columns, k, of + (2 * i + 1) * bytes, 0, scales.data + 2 * i + 1, w->data, p->planes,
+                           panel, y, 0, y, 0);
+    check_free(&codes), check_free(&scales);
+}
 
 // The slot: its rows lie backward in memory when the problem says so.
 static result by_slot(const trn_ukernels *table, const cell *cell, const problem *p) {
@@ -55,53 +125,54 @@ static result by_slot(const trn_ukernels *table, const cell *cell, const problem
     ptrdiff_t sign = p->backward ? -1 : 1;
     check_buffer gates = check_new(p->count * columns, 0), hidden = check_new(p->count * p->padded, 0);
     check_buffer scratch = check_new(TRN_STEPS_SCRATCH * p->padded, 1);
+    check_buffer codes = check_new(cell->int8 ? (p->k + 31) / 32 * 16 + (p->n + 31) / 32 * 8 : 0, 1);
     trn_steps s = {.count = p->count, .n = p->n, .turn = check_random() % 2, .k = p->k, .x = p->x.data + last * p->k,
                    .x_stride = sign * (ptrdiff_t)p->k, .w = p->w.data, .r = p->r.data, .init = p->bias.data, .hidden_w = p->hidden_w.data,
                    .hidden_r = p->hidden_r.data, .hidden_init = p->hidden_bias.data, .h = r.h.data, .c = r.c.data,
-                   .y = r.y.data + last * p->n, .y_stride = sign * (ptrdiff_t)p->n, .scratch = scratch.data};
-    if (cell->gates != 4) s.c = NULL;
+                   .y = r.y.data + last * p->n, .y_stride = sign * (ptrdiff_t)p->n, .scratch = scratch.data,
+                   .codes = (int8_t *)codes.data, .planes = p->planes, .ranges = p->ranges};
+    if (cell->kind != LSTM) s.c = NULL;
     if (p->apart) {
-        table->f32_gemm(p->count, columns, p->k, p->x.data, (ptrdiff_t)p->k, p->w.data, panel_of(p), p->bias.data, 0,
-                        gates.data, (ptrdiff_t)columns);
+        multiply(table, cell, p, p->count, columns, p->k, p->x.data, &p->w, panel_of(cell), 0, p->bias.data, gates.data);
         s.k = 0, s.init = gates.data + last * columns, s.init_stride = sign * (ptrdiff_t)columns;
         if (p->hidden_gate) {
-            table->f32_gemm(p->count, p->padded, p->k, p->x.data, (ptrdiff_t)p->k, p->hidden_w.data, 64,
-                            p->hidden_bias.data, 0, hidden.data, (ptrdiff_t)p->padded);
+            multiply(table, cell, p, p->count, p->padded, p->k, p->x.data, &p->hidden_w, 64, 0, p->hidden_bias.data,
+                     hidden.data);
             s.hidden_init = hidden.data + last * p->padded, s.hidden_init_stride = sign * (ptrdiff_t)p->padded;
         }
     }
-    void (*const slots[])(const trn_steps *) = {table->f32_rnn_steps, table->f32_lstm_steps, table->f32_gru_steps,
-                                                table->f32_gru_before_steps};
-    slots[cell - cells](&s);
-    check_that(check_guards(&scratch) && check_guards(&r.h) && check_guards(&r.c) && check_guards(&r.y),
+    slots_of(table, cell).steps[cell->kind](&s);
+    check_that(check_guards(&scratch) && check_guards(&r.h) && check_guards(&r.c) && check_guards(&r.y) &&
+                   check_guards(&codes),
                "%s wrote outside", cell->name);
-    check_free(&gates), check_free(&hidden), check_free(&scratch);
+    check_free(&gates), check_free(&hidden), check_free(&scratch), check_free(&codes);
     return r;
 }
 
 // The same with the slots that it joins, a step at a time.
 static result by_parts(const trn_ukernels *table, const cell *cell, const problem *p) {
     result r = new_result(p);
-    size_t columns = p->gates * p->padded;
+    const slots slots = slots_of(table, cell);
+    const size_t columns = p->gates * p->padded, panel = panel_of(cell);
     check_buffer g = check_new(columns, 0), x_gates = check_new(columns, 0), hidden = check_new(p->padded, 0),
                  reset_h = check_new(p->n, 0);
     for (size_t at = 0; at < p->count; at++) {
         size_t t = p->backward ? p->count - 1 - at : at;
         const float *x = p->x.data + t * p->k;
         float *h = r.h.data;
-        table->f32_gemm(1, columns, p->k, x, 0, p->w.data, panel_of(p), p->bias.data, 0, g.data, 0);
+        multiply(table, cell, p, 1, columns, p->k, x, &p->w, panel, 0, p->bias.data, g.data);
         memcpy(x_gates.data, g.data, columns * sizeof(float));
         for (size_t u = 0; cell->reset_after && u < p->padded; u += 16)
             memcpy(g.data + 3 * u + 32, p->hidden_bias.data + u, 16 * sizeof(float));
-        table->f32_gemm(1, columns, p->n, h, 0, p->r.data, panel_of(p), g.data, 0, g.data, 0);
-        if (cell->gates == 1) table->f32_rnn_cell(p->n, g.data, h);
-        if (cell->gates == 4) table->f32_lstm_cell(p->n, g.data, r.c.data, r.c.data, h);
-        if (cell->reset_after) table->f32_gru_cell(p->n, x_gates.data, g.data, h, h);
+        multiply(table, cell, p, 1, columns, p->n, h, &p->r, panel, 1, g.data, g.data);
+        if (cell->kind == RNN) slots.rnn(p->n, g.data, h);
+        if (cell->kind == LSTM) slots.lstm(p->n, g.data, r.c.data, r.c.data, h);
+        if (cell->reset_after) slots.gru(p->n, x_gates.data, g.data, h, h);
         if (cell->hidden_gate) {
-            table->f32_gru_reset(p->n, g.data, h, reset_h.data);
-            table->f32_gemm(1, p->padded, p->k, x, 0, p->hidden_w.data, 64, p->hidden_bias.data, 0, hidden.data, 0);
-            table->f32_gemm(1, p->padded, p->n, reset_h.data, 0, p->hidden_r.data, 64, hidden.data, 0, hidden.data, 0);
-            table->f32_gru_update(p->n, g.data, hidden.data, h, h);
+            slots.reset(p->n, g.data, h, reset_h.data);
+            multiply(table, cell, p, 1, p->padded, p->k, x, &p->hidden_w, 64, 0, p->hidden_bias.data, hidden.data);
+            multiply(table, cell, p, 1, p->padded, p->n, reset_h.data, &p->hidden_r, 64, 2, hidden.data, hidden.data);
+            slots.update(p->n, g.data, hidden.data, h, h);
         }
         memcpy(r.y.data + t * p->n, h, p->n * sizeof(float));
     }
@@ -115,27 +186,26 @@ static void compare(result a, result b, const char *what) {
 }
 
 static void bench(const trn_ukernels *table, const cell *cell, size_t n, size_t k) {
-    problem p = {.count = 1, .n = n, .k = k, .padded = (n + 15) / 16 * 16, .gates = cell->gates};
-    size_t columns = p.gates * p.padded, bytes = (n + k) * columns * sizeof(float);
-    if (cell->hidden_gate) bytes += (n + k) * p.padded * sizeof(float);
-    check_buffer w = check_new(k * columns, 0), r = check_new(n * columns, 0), b = check_new(columns, 0),
-                 x = check_new(k, 0), h = check_new(n, 0), c = check_new(n, 0), y = check_new(n, 0),
-                 hw = check_new(k * p.padded, 0), hr = check_new(n * p.padded, 0),
-                 scratch = check_new(TRN_STEPS_SCRATCH * p.padded, 0);
+    const size_t padded = (n + 15) / 16 * 16, columns = cell->gates * padded, hidden = cell->hidden_gate ? padded : 0;
+    check_buffer w = random_matrix(cell, columns, k, 1, panel_of(cell)),
+                 r = random_matrix(cell, columns, n, 1, panel_of(cell)), hw = random_matrix(cell, hidden, k, 1, 64),
+                 hr = random_matrix(cell, hidden, n, 1, 64),
+                 b = check_new(columns, 0), x = check_new(k, 0), h = check_new(n, 0), c = check_new(n, 0),
+                 y = check_new(n, 0), scratch = check_new(TRN_STEPS_SCRATCH * padded, 0), codes = check_new(n + k, 0);  // and more
+    check_buffer *all[] = {&w, &r, &hw, &hr, &b, &x, &h, &c, &y, &scratch, &codes};
+    // All but the weights start from zeros.
+    for (size_t i = 4; i < 9; i++) memset(all[i]->data, 0, all[i]->size * sizeof(float));
     trn_steps s = {.count = 1, .n = n, .k = k, .x = x.data, .w = w.data, .r = r.data, .init = b.data, .hidden_w = hw.data,
                    .hidden_r = hr.data, .hidden_init = b.data, .h = h.data, .c = c.data, .y = y.data,
-                   .scratch = scratch.data};
-    void (*const slots[])(const trn_steps *) = {table->f32_rnn_steps, table->f32_lstm_steps, table->f32_gru_steps,
-                                                table->f32_gru_before_steps};
-    CHECK_BENCH(bytes, slots[cell - cells](&s), "%s %zu, input %zu", cell->name, n, k);
-    check_buffer *all[] = {&w, &r, &b, &x, &h, &c, &y, &hw, &hr, &scratch};
+                   .scratch = scratch.data, .codes = (int8_t *)codes.data, .planes = 1};
+    CHECK_BENCH((w.size + r.size + hw.size + hr.size) * sizeof(float), slots_of(table, cell).steps[cell->kind](&s),
+                "%s %zu, input %zu", cell->name, n, k);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) check_free(all[i]);
 }
 
 static void family(const trn_ukernels *scalar, const trn_ukernels *table) {
-    const trn_ukernels *reference = check_reference(table);
-    (void)scalar;  // its multiply-add is fused
     for (size_t i = 0; i < sizeof cells / sizeof *cells; i++) {
+        const trn_ukernels *reference = cells[i].int8 ? scalar : check_reference(table);
         for (int trial = 0; trial < 60; trial++) {
             problem p = random_problem(&cells[i]);
             compare(by_slot(table, &cells[i], &p), by_parts(table, &cells[i], &p), cells[i].name);

@@ -64,8 +64,9 @@ TRN_INLINE size_t i8_codes(size_t n) { return (n + 31) / 32 * 32; }
 static void TRN_KERNEL(i8_quantize)(size_t n, const float *x, const float *range, int fine, int8_t *codes,
                                     float *scales) {
     const vi bits = i8_largest(n, x);
-    const vm wild = vi_is_negative(vi_sub(vi_set1(0x7f7fffff), bits));
     const vf largest = range ? vf_set1(*range) : vi_as_vf(bits);
+    const vi wildest = vi_max(bits, vi_and(vf_bits(largest), vi_set1(INT32_MAX)));
+    const vm wild = vi_is_negative(vi_sub(vi_set1(0x7f7fffff), wildest));
     const vf factor = vf_div(vf_set1(127.0f), largest), scale = vf_mul(largest, vf_set1(1.0f / 127.0f));
     scales[1] = 0.0f;
     if (vm_any(wild) || !vm_any(vf_le(vf_set1(I8_TINY), largest))) {
