@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "i8.h"
 #include "reader.h"
 
 // Sections grow as records are added; finish() lays them out.
@@ -132,6 +133,24 @@ static inline uint32_t constant(builder *b, uint8_t dtype, uint32_t panel, const
     t.dims = dims_of(b, dims, rank);
     append(b, trn_section_weights, data, bytes);
     return add_tensors(b, t);
+}
+
+// int8 matrices in one plane or two. weights: [..., planes, K, N], row-major; scales: [..., planes, N].
+static inline uint32_t constant_i8(builder *b, size_t planes, uint32_t panel, const int64_t *dims, size_t rank,
+                                   const int8_t *weights, const float *scales) {
+    size_t count = 1, k = (size_t)dims[rank - 2], n = (size_t)dims[rank - 1], bytes = 4 * i8_cells(n, k, planes);
+    for (size_t i = 0; i + 2 < rank; i++) count *= (size_t)dims[i];
+    char *cells = malloc(count * bytes + 1);
+    for (size_t i = 0; i < count; i++)
+        i8_pack(n, k, planes, panel, weights + i * planes * k * n, scales + i * planes * n, cells + i * bytes);
+    // As if it were one row of bytes; then what it is.
+    uint32_t t = constant(b, trn_dtype_I8, panel, DIMS((int64_t)(count * bytes)), cells);
+    trn_record_tensor *record = (trn_record_tensor *)(void *)b->bytes[trn_section_tensors] + t;
+    record->packing = planes == 2 ? trn_packing_I8X2_PANELS : trn_packing_I8_PANELS;
+    record->rank = (uint8_t)rank;
+    record->dims = dims_of(b, dims, rank);
+    free(cells);
+    return t;
 }
 
 static inline int64_t bits(double value) {

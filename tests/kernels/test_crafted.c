@@ -192,16 +192,23 @@ static void convolution_of_loose_weights(const char *name) {
 
 // A window of 2^62 taps over nothing: the work must not look like none, and no taps of no channels are walked.
 static void windows_without_end(const char *name) {
-    builder b = start();
     const int64_t k = (int64_t)1 << 20;
+    const int8_t no_weights[1] = {0};
     float zeros[64] = {0};
-    uint32_t x = tensor(&b, "x", trn_dtype_F32, trn_storage_INPUT, DIMS(1, 0, 1, 1, 1)),
-             y = tensor(&b, "y", trn_dtype_F32, trn_storage_OUTPUT, DIMS(1, 1, 1, 1, 1)),
-             w = constant(&b, trn_dtype_F32, 64, DIMS(1, 0, 16), zeros);
-    operator_of(&b, trn_op_conv, LIST(x, w), LIST(y),
-                DIMS(trn_fn_IDENTITY, 0, 0, k, 1, 1, 0, 0, 1, k, 1, 1, 0, 0, 1, k, 1, 1, 0, 0, 1));
-    input(&b, x, -1, -1), output(&b, y, -1, -1);
-    expect(use(&b, NULL, 1, NULL) == TRN_OK, name, "a convolution of no channels");
+    builder b;
+    uint32_t x, y;
+    for (int int8 = 0; int8 < 2; int8++) {
+        b = start();
+        x = tensor(&b, "x", trn_dtype_F32, trn_storage_INPUT, DIMS(1, 0, 1, 1, 1));
+        y = tensor(&b, "y", trn_dtype_F32, trn_storage_OUTPUT, DIMS(1, 1, 1, 1, 1));
+        uint32_t w = int8 ? constant_i8(&b, 1, 64, DIMS(1, 0, 16), no_weights, zeros)
+                          : constant(&b, trn_dtype_F32, 64, DIMS(1, 0, 16), zeros);
+        operator_of(&b, trn_op_conv, LIST(x, w), LIST(y),
+                    DIMS(trn_fn_IDENTITY, 0, 0, k, 1, 1, 0, 0, 1, k, 1, 1, 0, 0, 1, k, 1, 1, 0, 0, 1));
+        input(&b, x, -1, -1), output(&b, y, -1, -1);
+        expect(use(&b, NULL, 1, NULL) == TRN_OK, name, int8 ? "an int8 convolution of no channels"
+                                                            : "a convolution of no channels");
+    }
     b = start();
     x = tensor(&b, "x", trn_dtype_F32, trn_storage_INPUT, DIMS(1, 16, 1, 1, 1));
     y = tensor(&b, "y", trn_dtype_F32, trn_storage_OUTPUT, DIMS(1, 16, 1, 1, 1));

@@ -404,9 +404,9 @@ static void run_rows(const trn_op *op, const conv_plan *p, conv_walk *walk, floa
         walk->started = 0;
         walk->sums = p->direct ? to + row * p->y_row : scratch;
         walk->sums_row = p->direct ? p->y_row : p->columns;
-        if (p->product.planes) multiply_windows(op, p, walk);
-        else if (p->k > 0) sum_rows(op, p, walk);
-        else start_sums(p, walk);
+        if (p->k == 0) start_sums(p, walk);
+        else if (p->product.planes) multiply_windows(op, p, walk);
+        else sum_rows(op, p, walk);
         finish_rows(op, p, walk, to + row * p->y_row);
     }
     walk->sums = scratch;
