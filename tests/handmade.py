@@ -42,18 +42,20 @@ class File:
             self.add("dims", 0, self.add("expressions", start, len(value)), 0)
         return first
 
-    def tensor(self, name, dims, storage, root=fmt.NONE, view=None, array=None, panel=0):
+    def tensor(self, name, dims, storage, root=fmt.NONE, view=None, array=None, panel=0, planes=0):
+        """Weights are float32, or the bytes of int8 panels of so many planes."""
         offset = size = 0
         if array is not None:
             self.weights += bytes(-len(self.weights) % 64)
             offset, size = len(self.weights), array.nbytes
-            self.weights += array.astype("<f4").tobytes()
-        packing = fmt.ENUMS["packing"]["F32_PANELS" if panel else "NONE"]
+            self.weights += array.tobytes() if planes else array.astype("<f4").tobytes()
+        packing = fmt.ENUMS["packing"][("F32_PANELS" if panel else "NONE", "I8_PANELS", "I8X2_PANELS")[planes]]
+        dtype = fmt.ENUMS["dtype"]["I8" if planes else "F32"]
         first = self.dims(dims)
         strides = fmt.NONE if view is None else self.dims(view)
         kind = fmt.ENUMS["storage"][storage]
         return self.add(
-            "tensors", self.string(name), 0, len(dims), kind, packing, first, root, strides, panel, offset, size
+            "tensors", self.string(name), dtype, len(dims), kind, packing, first, root, strides, panel, offset, size
         )
 
     def content(self):
@@ -84,8 +86,28 @@ def interleave(matrix, hidden):
     return padded.reshape(-1, GATES, blocks, 16).transpose(2, 0, 1, 3)
 
 
-def lstm(inputs=4, hidden=8, seed=0):
-    """Return the bytes of a file x [time, batch, inputs] -> y [time, batch, hidden], and its weights W, R, b."""
+def int8_panels(matrix, hidden, planes):
+    """[K, GATES * hidden] -> the bytes of panels as format.def has them, weights -64 to 64: any two may pair."""
+    rows = []
+    for _ in range(planes):
+        scales = np.abs(matrix).max(axis=0, keepdims=True) / 64
+        whole = np.rint(matrix / scales)
+        weights = interleave(whole, hidden).astype(np.int8)
+        weights = weights.reshape(weights.shape[0], -1, GATES * 16)
+        starts = -127 * weights.sum(axis=1, keepdims=True, dtype="<i4")
+        weights = np.pad(weights, ((0, 0), (0, -weights.shape[1] % 4), (0, 0)))
+        quads = weights.reshape(weights.shape[0], -1, 4, GATES * 16).transpose(0, 1, 3, 2)
+        last = interleave(scales, hidden).astype("<f4").reshape(starts.shape)
+        rows += [np.ascontiguousarray(part).view(np.uint8).reshape(len(quads), -1) for part in (quads, starts, last)]
+        matrix = matrix - whole * scales
+    return np.concatenate(rows, axis=1)
+
+
+def lstm(inputs=4, hidden=8, seed=0, planes=0, ranges=None):
+    """Return the bytes of a file x [time, batch, inputs] -> y [time, batch, hidden], and its weights W, R, b.
+
+    With planes of int8 (1 or 2) the file holds W and R in those, and ranges (3,) of x, h, r * h if they are given.
+    """
     generator, bound = np.random.default_rng(seed), hidden**-0.5
     shapes = {"W": (inputs, GATES * hidden), "R": (hidden, GATES * hidden), "b": (1, GATES * hidden)}
     weights = {name: generator.uniform(-bound, bound, shape).astype(np.float32) for name, shape in shapes.items()}
@@ -94,19 +116,19 @@ def lstm(inputs=4, hidden=8, seed=0):
     file.add("symbols", file.string("batch"), fmt.ENUMS["role"]["BATCH"])
     columns, row = (hidden + 15) // 16 * 16 * GATES, [("SYMBOL", 1, 0), ("CONSTANT", 0, hidden), ("MUL", 0, 0)]
     x = file.tensor("x", [time, batch, inputs], "INPUT")
-    packed = [
-        file.tensor(
-            name, [1, weights[name].shape[0], columns], "WEIGHTS", array=interleave(weights[name], hidden), panel=64
-        )
-        for name in ("W", "R")
-    ]
+    packed = []
+    for name in ("W", "R"):
+        panels = int8_panels(weights[name], hidden, planes) if planes else interleave(weights[name], hidden)
+        dims = [1, len(weights[name]), columns]
+        packed.append(file.tensor(name, dims, "WEIGHTS", array=panels, panel=64, planes=planes))
     bias = file.tensor("b", [1, columns], "WEIGHTS", array=interleave(weights["b"], hidden))
     h, c = (file.tensor(name, [1, batch, hidden], "STATE") for name in ("h", "c"))
     y = file.tensor("y", [time, batch, hidden], "OUTPUT")
     y4 = file.tensor("y4", [time, 1, batch, hidden], "VIEW", root=y, view=[0, row, row, hidden, 1])
     y_h, y_c = (file.tensor(name, [1, batch, hidden], "ARENA") for name in ("y_h", "y_c"))
     none = fmt.NONE
-    operands = [x, *packed, bias, none, none, none, none, none, h, c, y4, y_h, y_c]
+    apart = none if ranges is None else file.tensor("ranges", [1, 3], "WEIGHTS", array=np.array(ranges, np.float32))
+    operands = [x, *packed, bias, none, none, none, none, none, h, c, apart, y4, y_h, y_c]
     for operand in operands:
         file.add("operands", operand)
     infinity = struct.unpack("<q", struct.pack("<d", float("inf")))[0]
@@ -115,7 +137,7 @@ def lstm(inputs=4, hidden=8, seed=0):
         attributes += [fmt.FUNCTIONS[name].value, 0, 0]
     for attribute in attributes:
         file.add("attributes", attribute)
-    file.add("operators", fmt.OPERATORS["recurrent"].value, file.string("cell"), 0, 0, 11, 3, len(attributes))
+    file.add("operators", fmt.OPERATORS["recurrent"].value, file.string("cell"), 0, 0, 12, 3, len(attributes))
     file.add("blocks", 0, 1)
     file.add("inputs", x, none, 0, 1, 0)
     file.add("outputs", y, none, 0, 1, 0)

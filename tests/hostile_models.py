@@ -290,8 +290,13 @@ def operators_of(content: bytes) -> set[str]:
 
 
 def files() -> dict[str, bytes]:
-    """Every model that the converter takes, by name; the handmade one is always there."""
-    made = {"handmade": handmade.lstm()[0]}
+    """Every model that the converter takes, by name; the handmade ones are always there."""
+    made = {
+        "handmade": handmade.lstm()[0],
+        "handmade_int8": handmade.lstm(planes=1)[0],
+        "handmade_int8_ranges": handmade.lstm(33, 20, planes=1, ranges=(1.0, 0.5, 1.0))[0],
+        "handmade_int8_planes": handmade.lstm(planes=2)[0],
+    }
     for name, build in MODELS.items():
         try:
             made[name] = convert_bytes(build())[0]

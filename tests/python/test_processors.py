@@ -45,11 +45,20 @@ print(model.isa, y.tobytes().hex())
 """
 
 
+def written(tmp_path_factory, **options):
+    path = tmp_path_factory.mktemp("processors") / "lstm.trnn"
+    path.write_bytes(handmade.lstm(20, 48, **options)[0])
+    return str(path)
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp("processors") / "lstm.trnn"
-    path.write_bytes(handmade.lstm(20, 48)[0])
-    return str(path)
+    return written(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def int8_model(tmp_path_factory):
+    return written(tmp_path_factory, planes=2)
 
 
 def run(model, *emulator, isa=""):
@@ -68,6 +77,13 @@ def test_the_kernels_that_run(model, processor, isa):
     # Any x86-64 processor has the portable kernels, which round as sse2's do, and the reference of avx2's class.
     here = run(model, isa={"sse2": "portable", "avx2": "scalar"}[isa])
     assert here.stdout.split()[1] == output
+
+
+@pytest.mark.parametrize(("processor", "isa"), PROCESSORS)
+def test_int8_is_the_same_everywhere(int8_model, processor, isa):
+    emulated = run(int8_model, QEMU, "-cpu", processor)
+    assert emulated.returncode == 0, emulated.stderr
+    assert emulated.stdout.split() == [isa, run(int8_model, isa="scalar").stdout.split()[1]]
 
 
 def test_what_a_processor_lacks_is_refused(model):
