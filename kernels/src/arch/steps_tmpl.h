@@ -47,7 +47,7 @@ typedef struct steps_operands {
 } steps_operands;
 
 TRN_INLINE steps_operands steps_at(const trn_steps *s, size_t at, const float *h) {
-    const float *x = s->k ? s->x + (ptrdiff_t)at * s->x_stride : NULL;
+    const float *x = s->k ? s->x + (ptrdiff_t)at * s->x_stride : h;  // h: an address that no product reads
     return (steps_operands){x, h, s->init + (ptrdiff_t)at * s->init_stride, (s->turn + at) & 1};
 }
 
