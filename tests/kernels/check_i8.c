@@ -28,7 +28,7 @@ static void plain_codes(size_t n, const float *x, const float *range, int fine, 
         rests[i] = (int)rintf((scaled - (float)codes[i]) * 254.0f), rest_sum += (size_t)abs(rests[i]);
     }
     scales[0] = largest * (1.0f / 127.0f);
-    if (fine && !range && sum < 12 * n && rest_sum > 0) scales[1] = scales[0] * (1.0f / 254.0f);
+    if (fine && !range && (fine == 2 || sum < 12 * n) && rest_sum > 0) scales[1] = scales[0] * (1.0f / 254.0f);
 }
 
 // Codes of i8_quantize, with guards.
@@ -38,7 +38,7 @@ typedef struct coded {
 } coded;
 static size_t code_bytes(size_t n) { return (n + 31) / 32 * 32; }
 static coded code(const trn_ukernels *table, size_t n, const float *x, const float *range, int fine) {
-    coded c = {check_new(code_bytes(n) / 4 * (1 + (size_t)fine), 1), check_new(2, 1)};
+    coded c = {check_new(code_bytes(n) / 4 * (1 + (size_t)(fine > 0)), 1), check_new(2, 1)};
     table->i8_quantize(n, x, range, fine, (int8_t *)c.codes.data, c.scales.data);
     return c;
 }
@@ -109,7 +109,7 @@ static void codes(const trn_ukernels *scalar, const trn_ukernels *table) {
         const size_t n = check_between(1, i % 7 ? 70 : 600);
         check_buffer x = check_new(n, 1);
         special_row(kind, n, x.data);
-        for (int fine = 0; fine < 2; fine++) compare_codes(scalar, table, n, x.data, NULL, fine, names[kind]);
+        for (int fine = 0; fine < 3; fine++) compare_codes(scalar, table, n, x.data, NULL, fine, names[kind]);
         const float *range = &ranges[check_random() % (sizeof ranges / sizeof *ranges)];
         compare_codes(scalar, table, n, x.data, range, i / 12 % 2, names[kind]);
         check_that(check_guards(&x), "i8_quantize wrote to its row");
@@ -192,7 +192,7 @@ static problem random_problem(size_t largest_n, size_t largest_k, int extreme) {
         for (size_t j = 0; j < n; j++)
             first_row(&p, &p.y, p.y_stride)[(ptrdiff_t)i * p.y_stride + (ptrdiff_t)j] = check_value(0);
     p.range = !extreme && check_random() % 3 == 0 ? &range : NULL;
-    p.fine = check_random() % 2;
+    p.fine = check_random() % 3;
     return p;
 }
 static void free_problem(problem *p) {
@@ -207,7 +207,8 @@ static void plain_row(const problem *p, const float *x, const float *init, float
     plain_codes(w->k, x, p->range, p->fine, codes[0], codes[1], scales);
     for (size_t j = 0; j < w->n; j++) {
         float value = init ? init[j] : 0.0f;
-        for (size_t part = 0; part < (scales[1] != 0.0f ? 2 : 1) * w->planes; part++) {
+        // A second row of codes multiplies the first plane alone.
+        for (size_t part = 0; part < w->planes + (scales[1] != 0.0f); part++) {
             const size_t row = part / w->planes, plane = part % w->planes;
             const int8_t *weights = w->weights + plane * w->k * w->all + j;
             int64_t sum = 0;
@@ -234,18 +235,18 @@ static check_buffer plain(const problem *p) {
 // All rows at once; then those with a second row of codes, one by one.
 static check_buffer run(const trn_ukernels *table, const problem *p) {
     const matrix *w = &p->w;
-    const size_t row = code_bytes(w->k), bytes = row * (1 + (size_t)p->fine) + 4 * (p->m % 3);
+    const size_t row = code_bytes(w->k), bytes = row * (1 + (size_t)(p->fine > 0)) + 4 * (p->m % 3);
     check_buffer y = check_copy(&p->y), scales = check_new(2 * p->m, 1), codes = check_new(p->m * bytes / 4, 1);
     int8_t *of = (int8_t *)codes.data;
     for (size_t i = 0; i < p->m; i++)
         table->i8_quantize(w->k, p->x.data + i * p->x_stride, p->range, p->fine, of + i * bytes, scales.data + 2 * i);
     float *to = first_row(p, &y, p->y_stride);
     const float *init = p->init == IN_PLACE ? to : p->init == NOTHING ? NULL : first_row(p, &p->start, p->init_stride);
-    table->i8_gemm(p->m, w->n, w->k, of, bytes, scales.data, w->cells.data, w->planes, w->panel, init, p->init_stride,
+    table->i8_gemm(p->m, w->n, w->k, of, bytes, scales.data, w->cells.data, w->planes, w->planes, w->panel, init, p->init_stride,
                    to, p->y_stride);
     for (size_t i = 0; i < p->m; i++, to += p->y_stride)
         if (scales.data[2 * i + 1] != 0.0f)
-            table->i8_gemm(1, w->n, w->k, of + i * bytes + row, 0, scales.data + 2 * i + 1, w->cells.data, w->planes,
+            table->i8_gemm(1, w->n, w->k, of + i * bytes + row, 0, scales.data + 2 * i + 1, w->cells.data, w->planes, 1,
                            w->panel, to, 0, to, 0);
     check_that(check_guards(&codes) && check_guards(&scales) && check_guards(&w->cells), "i8_gemm wrote to an input");
     check_free(&codes), check_free(&scales);
@@ -338,7 +339,7 @@ static void bench_one(const trn_ukernels *table, size_t m, size_t n, size_t pane
     int8_t *bytes = (int8_t *)codes.data;
     for (size_t i = 0; i < m; i++) table->i8_quantize(k, x.data, NULL, 0, bytes + i * stride, scales.data + 2 * i);
     CHECK_BENCH(4 * w.cells.size,
-                table->i8_gemm(m, n, k, bytes, stride, scales.data, w.cells.data, 1, panel, NULL, 0, y.data,
+                table->i8_gemm(m, n, k, bytes, stride, scales.data, w.cells.data, 1, 1, panel, NULL, 0, y.data,
                                (ptrdiff_t)n),
                 "i8_gemm %zu x %zu x %zu (%s)", m, n, k, what);
     check_free(&x), check_free(&y), check_free(&scales), check_free(&codes), free_matrix(&w);

@@ -107,13 +107,13 @@ static void multiply(const trn_ukernels *table, const cell *cell, const problem 
     check_buffer codes = check_new(m * bytes / 2, 1), scales = check_new(2 * m, 1);
     int8_t *of = (int8_t *)codes.data;
     for (size_t i = 0; i < m; i++)
-        table->i8_quantize(k, x + i * k, p->ranges ? p->ranges + range : NULL, range == 0, of + 2 * i * bytes,
+        table->i8_quantize(k, x + i * k, p->ranges ? p->ranges + range : NULL, range == 0 ? (int)p->planes : 0, of + 2 * i * bytes,
                            scales.data + 2 * i);
-    table->i8_gemm(m, columns, k, of, 2 * bytes, scales.data, w->data, p->planes, panel, init, init_stride, y,
+    table->i8_gemm(m, columns, k, of, 2 * bytes, scales.data, w->data, p->planes, p->planes, panel, init, init_stride, y,
                    (ptrdiff_t)columns);
     for (size_t i = 0; i < m; i++, y += columns)
         if (scales.data[2 * i + 1] != 0.0f)
-            table->i8_gemm(1, columns, k, of + (2 * i + 1) * bytes, 0, scales.data + 2 * i + 1, w->data, p->planes,
+            table->i8_gemm(1, columns, k, of + (2 * i + 1) * bytes, 0, scales.data + 2 * i + 1, w->data, p->planes, 1,
                            panel, y, 0, y, 0);
     check_free(&codes), check_free(&scales);
 }

@@ -57,7 +57,7 @@ typedef struct coded {
     float scales[2];
 } coded;
 
-// fine: whether there may be a second row.
+// fine: as of i8_quantize.
 static void encode(coded *c, int64_t n, const float *x, const float *range, int fine) {
     float largest = 0.0f;
     int64_t sum = 0, rest = 0;
@@ -73,13 +73,13 @@ static void encode(coded *c, int64_t n, const float *x, const float *range, int 
         rest += abs(c->codes[1][i] = (int)rintf((scaled - (float)c->codes[0][i]) * 254.0f));
     }
     c->scales[0] = largest * (1.0f / 127.0f);
-    if (fine && !range && sum < 12 * n && rest > 0) c->scales[1] = c->scales[0] * (1.0f / 254.0f);
+    if (fine && !range && (fine == 2 || sum < 12 * n) && rest > 0) c->scales[1] = c->scales[0] * (1.0f / 254.0f);
 }
 
 // init and what coded x adds to column j of matrix `which`.
 static float product(float init, const matrix *m, int64_t which, int64_t j, const coded *x) {
     for (int row = 0; row < 2; row++)
-        for (int64_t p = which * m->planes; p < (which + 1) * m->planes && x->scales[row] != 0.0f; p++) {
+        for (int64_t p = which * m->planes, used = row ? 1 : m->planes; used-- > 0 && x->scales[row] != 0.0f; p++) {
             int64_t sum = 0;
             for (int64_t i = 0; i < m->k; i++)
                 sum += (int64_t)x->codes[row][i] * m->weights[(p * m->k + i) * m->columns + j];
@@ -226,7 +226,7 @@ static int expected_step(const layer *l, int64_t d, const float *x, const float 
     static float sums[256], hidden[64], x_part[64], reset_h[64];
     const float *ranges = l->ranged ? l->ranges + 3 * d : NULL;
     const float clip = l->clip;
-    encode(&of_x, l->inputs, x, ranges, 1), encode(&of_h, l->hidden, h, ranges ? ranges + 1 : NULL, 0);
+    encode(&of_x, l->inputs, x, ranges, (int)l->planes), encode(&of_h, l->hidden, h, ranges ? ranges + 1 : NULL, 0);
 #define CLIPPED(v) fmin(fmax((double)(v), -(double)clip), (double)clip)
     for (int64_t j = 0; j < l->columns; j++) {
         float sum = product(l->bias[d * l->columns + j], &l->w, d, j, &of_x);
@@ -351,7 +351,7 @@ static void test_dense(int64_t matrices, int64_t planes, int64_t m, int64_t k, i
     if (model) run(model, 1, 1, 0, x, 0, y, 0, name);
     int same = 1;
     for (int64_t i = 0; i < matrices * m; i++) {
-        encode(&c, k, x + i * k, ranged ? &range : NULL, 1);
+        encode(&c, k, x + i * k, ranged ? &range : NULL, (int)planes);
         for (int64_t j = 0; j < n; j++) same = same && y[i * n + j] == product(bias[j], &w, i / m, j, &c);
     }
     EXPECT(same, name);
@@ -390,7 +390,7 @@ static void compare_convolution(const convolution *c, const matrix *w, const flo
                 for (int64_t i = 0; i < k; i++)
                     window[i] = x_at(c, x, b, g * c->channels + i % c->channels,
                                      p * c->stride + i / c->channels * c->dilation - c->begin);
-                encode(&row, k, window, c->ranged ? &range : NULL, 1);
+                encode(&row, k, window, c->ranged ? &range : NULL, c->planes);
                 for (int64_t m = 0; m < c->outputs; m++) {
                     const int64_t channel = g * c->outputs + m;
                     const float expected = product(bias[channel], w, g, m, &row);

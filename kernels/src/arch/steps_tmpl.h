@@ -203,7 +203,7 @@ static void TRN_KERNEL(f32_gru_steps)(const trn_steps *s) {
 // Where a walk over `columns`, 64 at a time, begins to read weights.
 TRN_INLINE const float *steps_start(const trn_steps *s, size_t backward, size_t columns) {
     const size_t column = backward ? (columns - 1) / 64 * 64 : 0;
-    return s->k ? s->w + column * s->k : s->r + column * s->n;
+    return s->k ? (const float *)s->w + column * s->k : (const float *)s->r + column * s->n;
 }
 
 static void TRN_KERNEL(f32_gru_before_steps)(const trn_steps *s) {
