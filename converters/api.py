@@ -17,7 +17,7 @@ from . import onnx_frontend, registry
 from .driver import lower_model
 from .quantize import Options, Progress
 from .quantize import quantize as quantized
-from .report import Report, make_report, shortened
+from .report import Report, make_report
 from .writer import Writer, write_file
 
 
@@ -120,15 +120,11 @@ def convert_bytes(
         "time_axis": dict(time_axis or {}),
         **options.recipe(),
     }
-    about = report.to_dict()
-    for key in ("bytes_out", "fused"):  # not known yet; long
-        del about[key]
-    about["copies"] = shortened(report.copies)
     metadata = {
         "producer": f"tinyrnn {__version__}",
         "source_sha256": model.sha256,
-        "recipe": json.dumps(recipe, sort_keys=True, default=_plain),
-        "report": json.dumps(about, sort_keys=True),
+        "recipe": _compact(recipe),
+        "report": _compact(report.noted()),
     }
     data = Writer(lowered.graph, metadata).whole()
     report.bytes_out = len(data)
@@ -145,6 +141,11 @@ def _without_collector() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
+
+
+def _compact(note: dict[str, Any]) -> str:
+    """As JSON without spaces: notes are most of what a small file has beside its weights."""
+    return json.dumps(note, sort_keys=True, separators=(",", ":"), default=_plain)
 
 
 def _plain(value: Any) -> Any:

@@ -17,6 +17,12 @@ from .onnx_model import OnnxModel
 from .passes.copies import copies_left
 from .precisions import FLOAT32
 
+#: What a reader of the file finds in the file itself, and `fused`, which is long.
+NOT_NOTED = (
+    *("operators", "bytes_out", "time_axis", "batch_axis", "streamable", "reason", "inputs", "outputs", "promise"),
+    "fused",
+)
+
 
 @dataclass
 class Report:
@@ -66,6 +72,15 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """All of it, ready for JSON."""
         return asdict(self)
+
+    def noted(self) -> dict[str, Any]:
+        """What goes into the file: neither what is empty nor what stands in the file anyway."""
+        about = {key: value for key, value in self.to_dict().items() if value and key not in NOT_NOTED}
+        if self.states:
+            about["states"] = {state["name"]: state["why"] for state in self.states}
+        if self.copies:
+            about["copies"] = shortened(self.copies)
+        return about
 
     def __str__(self) -> str:
         return "\n".join([self.summary(), *(line for t in self.tables() for line in ("", *table_lines(*t)))])
