@@ -71,6 +71,29 @@ def test_generate_says_what_is_wrong_in_one_line(arguments):
     assert said.count("\n") == 1
 
 
+EVALUATE = EXAMPLES / "charlm" / "evaluate.py"
+
+
+def test_int8_costs_the_language_model_no_hundredth_of_a_bit():
+    said, _ = run(EVALUATE, "--json")
+    plain, int8 = (json.loads(said)[name] for name in ("float32", "int8"))
+    assert abs(plain["bits_per_character"] - 1.79) < 0.01, "what SOURCE.md says"
+    assert abs(int8["bits_per_character"] - plain["bits_per_character"]) <= 0.01
+    assert int8["bytes"] < 0.3 * plain["bytes"]
+
+
+def test_evaluate_reads_any_text_and_says_what_is_wrong(tmp_path):
+    text = tmp_path / "mine.txt"
+    text.write_text("In the beginning God created the heaven and the earth.\n" * 4, encoding="ascii")
+    said, _ = run(EVALUATE, "--text", text)
+    assert said.startswith("mine.txt: 220 characters\n")
+    assert len(said.splitlines()) == 5
+    text.write_text("\u00dc" * 40, encoding="utf-8")
+    assert "does not know" in run(EVALUATE, "--text", text, status=1)[1]
+    text.write_text("too short", encoding="ascii")
+    assert "has 9 characters" in run(EVALUATE, "--text", text, status=1)[1]
+
+
 @with_models
 def test_denoise(tmp_path):
     noisy, clean = clip(MODELS / "noisy_speech_16k.wav", tmp_path / "noisy.wav", 3), tmp_path / "clean.wav"
