@@ -39,6 +39,21 @@ def clip(source, target, seconds):
     return target
 
 
+def test_the_demo_forecasts_as_well_in_int8(tmp_path):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    said, _ = run(EXAMPLES / "forecast" / "demo.py", "--out", tmp_path, "--json")
+    models = json.loads(said)["models"]
+    assert list(models) == ["rnn", "rnn int8", "lstm", "lstm int8", "gru", "gru int8"]
+    for cell in ("rnn", "lstm", "gru"):
+        plain, int8 = models[cell], models[f"{cell} int8"]
+        assert plain["rmse_week_ppm"] < 0.4, "the last value has 0.489"
+        for error in (key for key in plain if key.startswith("rmse")):
+            assert abs(int8[error] - plain[error]) <= 0.01 * plain[error], (cell, error)
+        assert int8["trnn_bytes"] < plain["trnn_bytes"]
+        assert (tmp_path / f"{cell}_int8.trnn").stat().st_size == int8["trnn_bytes"]
+    assert (tmp_path / "forecast.png").stat().st_size > 10_000
+
+
 GENERATE = EXAMPLES / "charlm" / "generate.py"
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Converts the trained RNN, LSTM and GRU from ONNX and forecasts CO2 with them, a week at a time, in the engine.
+"""Converts the trained RNN, LSTM and GRU from ONNX and forecasts CO2 with them, in float32 and int8, in the engine.
 
     pip install "tinyrnn[demo]"
     python examples/forecast/demo.py --out demo-output
@@ -37,6 +37,7 @@ matplotlib.use("Agg")  # writes files only: works without a display
 HERE = Path(__file__).parent
 COLORS = {"rnn": "#0072b2", "lstm": "#d55e00", "gru": "#009e73"}  # told apart by colour-blind eyes too
 CELLS = tuple(COLORS)
+PRECISIONS = {"": None, " int8": "int8"}  # what stands behind a cell's name -> what convert is asked for
 
 
 class Steps(Protocol):
@@ -164,10 +165,11 @@ def baselines(series: co2.Series) -> dict[str, dict[str, float]]:
     return scores
 
 
-def run_model(source: Path, out: Path, series: co2.Series) -> tuple[dict[str, Any], Forecasts]:
+def run_model(
+    source: Path, target: Path, quantize: str | None, series: co2.Series
+) -> tuple[dict[str, Any], Forecasts]:
     """Convert one network, stream the series through it, and measure."""
-    target = out / f"{source.stem}.trnn"
-    report = convert(source, target)
+    report = convert(source, target, quantize=quantize)
     model = tinyrnn.load(target)
     forecasts = forecast(model.stream(), series)
     memory = model.memory()
@@ -186,6 +188,12 @@ def run_model(source: Path, out: Path, series: co2.Series) -> tuple[dict[str, An
     return numbers, forecasts
 
 
+def shown_name(name: str) -> str:
+    """Return how the table calls a network: "lstm int8" is "LSTM int8"."""
+    cell, *precision = name.split()
+    return " ".join([cell.upper(), *precision])
+
+
 def rows(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Return the header (a word or two a line) and the rows of the table, as text."""
     header = ["", "1 week\nppm", "no state\nppm", "1 year\nppm", "para-\nmeters", ".onnx\nbytes", ".trnn\nbytes"]
@@ -194,7 +202,7 @@ def rows(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     for name, m in result["models"].items():
         errors = (m["rmse_week_ppm"], m["rmse_week_without_state_ppm"], m["rmse_year_ppm"])
         sizes = (m["parameters"], m["onnx_bytes"], m["trnn_bytes"])
-        row = [name.upper(), *(f"{e:.3f}" for e in errors), *(f"{s:,d}" for s in sizes)]
+        row = [shown_name(name), *(f"{e:.3f}" for e in errors), *(f"{s:,d}" for s in sizes)]
         body.append([*row, f"{m['microseconds_per_step']:.2f}", f"{m['arena_bytes']:,d}"])
     for name, b in result["baselines"].items():
         body.append([name, f"{b['rmse_week_ppm']:.3f}", "", f"{b['rmse_year_ppm']:.3f}", "", "", "", "", ""])
@@ -274,9 +282,14 @@ def main(argv: list[str] | None = None) -> int:
         sys.exit(f"demo: there is no rnn.onnx, lstm.onnx or gru.onnx in {args.models}")
     args.out.mkdir(parents=True, exist_ok=True)
     series = co2.load_series()
-    models, by_cell = {}, {}
+    models, by_cell, written = {}, {}, []
     for source in sources:
-        models[source.stem], by_cell[source.stem] = run_model(source, args.out, series)
+        for suffix, quantize in PRECISIONS.items():
+            name = source.stem + suffix
+            written.append(args.out / f"{name.replace(' ', '_')}.trnn")
+            models[name], forecasts = run_model(source, written[-1], quantize, series)
+            if quantize is None:  # in the picture the others would lie on top
+                by_cell[source.stem] = forecasts
     test_weeks = int(series.observed[series.index(co2.TEST_START) :].sum())
     result = {"test_weeks": test_weeks, "models": models, "baselines": baselines(series)}
     picture = args.out / "forecast.png"
@@ -285,8 +298,8 @@ def main(argv: list[str] | None = None) -> int:
         print(json.dumps(result, indent=2))
         return 0
     print_table(result)
-    print(f"Written to {args.out}: {', '.join(f'{name}.trnn' for name in models)}, and the picture {picture.name}.")
-    print(f"Next: tinyrnn inspect {args.out / (sources[0].stem + '.trnn')}, or train your own: {HERE.name}/train.py")
+    print(f"Written to {args.out}: {', '.join(path.name for path in written)}, and the picture {picture.name}.")
+    print(f"Next: tinyrnn inspect {written[-1]}, or train your own: {HERE.name}/train.py")
     return 0
 
 
