@@ -3,7 +3,7 @@
 
     pip install "tinyrnn[convert]"
     python examples/charlm/evaluate.py
-    python examples/charlm/evaluate.py --text mine.txt --model /tmp/mine.onnx      # train.py held out the last twentieth
+    python examples/charlm/evaluate.py --text mine.txt --model /tmp/mine.onnx   # of mine.txt, what train.py did not see
 
 Reads the text as train.py does: cut into strips side by side, each from its start to its end.
 """
