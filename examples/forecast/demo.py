@@ -165,9 +165,7 @@ def baselines(series: co2.Series) -> dict[str, dict[str, float]]:
     return scores
 
 
-def run_model(
-    source: Path, target: Path, quantize: str | None, series: co2.Series
-) -> tuple[dict[str, Any], Forecasts]:
+def run_model(source: Path, target: Path, quantize: str | None, series: co2.Series) -> tuple[dict[str, Any], Forecasts]:
     """Convert one network, stream the series through it, and measure."""
     report = convert(source, target, quantize=quantize)
     model = tinyrnn.load(target)
