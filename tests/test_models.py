@@ -16,6 +16,10 @@ MODELS = zoo.SHARED / "models"
 BLOCK, HOP = 512, 128  # DTLN: samples of a frame, and from one frame to the next
 CHUNK, CONTEXT = 512, 64  # Silero: new samples of a frame, and those of the previous one in front of them
 
+#: Of int8 beside float32: of the mask of DTLN's first stage, of Silero's probability.
+MASK_MAX, MASK_MEAN, PROBABILITY = 0.02, 0.003, 0.03
+INT8 = {"quantize": "int8"}
+
 pytestmark = pytest.mark.skipif(not MODELS.is_dir(), reason="the models are not beside the project")
 
 
@@ -93,6 +97,80 @@ def test_dtln_stages_over_random_frames(stages, stage, name, states, given, show
     assert worst <= 1e-5
 
 
+@pytest.fixture(scope="module")
+def int8_stages() -> list[tinyrnn.Model]:
+    return [tinyrnn.load(convert_bytes(MODELS / f"dtln_model_{k}.onnx", **INT8)[0]) for k in (1, 2)]
+
+
+def test_dtln_in_int8_cleans_a_recording(stages, int8_stages):
+    """The difference lies 30 dB below the waveform; the masks are those of each pipeline's own first stage."""
+    noisy = samples("noisy_speech_16k.wav")
+    waves, masks = [], []
+    for first, second in (stages, int8_stages):
+        stream, seen = first.stream(), []
+
+        def mask_of(magnitude, stream=stream, seen=seen):
+            seen.append(np.array(stream.step(magnitude)).reshape(-1))
+            return seen[-1]
+
+        waves.append(denoised(noisy, mask_of, second.stream().step).astype(np.float64))
+        masks.append(np.array(seen))
+    want, got = waves
+    level = 10 * np.log10(np.square(want).sum() / np.square(got - want).sum())
+    error = np.abs(masks[1] - masks[0])
+    print(f"DTLN in int8: {level:.1f} dB above the difference; mask {error.max():.4f} max, {error.mean():.5f} mean")
+    assert len(error) >= 1000
+    assert level >= 30
+    assert error.max() <= MASK_MAX
+    assert error.mean() <= MASK_MEAN
+
+
+def like_speech(count: int, level: float, seed: int) -> np.ndarray:
+    """Magnitudes (count, 257) of frames: harmonics of a moving pitch, in syllables with pauses, and noise."""
+    random, t = np.random.default_rng(seed), np.arange(BLOCK + HOP * (count - 1)) / 16000
+    pitch = 140 + 40 * np.sin(2 * np.pi * 0.7 * t) + 15 * np.sin(2 * np.pi * 2.3 * t + 1)
+    phase = 2 * np.pi * np.cumsum(pitch) / 16000
+    voice = sum(np.sin(k * phase) / k for k in range(1, 25))
+    voice *= np.sqrt(np.clip(np.sin(2 * np.pi * 3 * t), 0, None)) * (np.sin(2 * np.pi * 0.4 * t) > -0.6)
+    sound = level * (voice / np.abs(voice).max() + 0.03 * random.standard_normal(len(t)))
+    blocks = np.lib.stride_tricks.sliding_window_view(sound.astype(np.float32), BLOCK)[::HOP]
+    return np.abs(np.fft.rfft(blocks)).astype(np.float32)
+
+
+def mask_error(stages, int8_stages, level: float, seed: int) -> np.ndarray:
+    """Of the first stage, over 1000 frames: (1000, 257)."""
+    streams = stages[0].stream(), int8_stages[0].stream()
+    frames = like_speech(1000, level, seed).reshape(1000, 1, 1, -1)
+    want, got = (np.array([np.array(stream.step(x)).reshape(-1) for x in frames]) for stream in streams)
+    error = np.abs(got - want)
+    print(f"mask at {level}: {error.max():.4f} max, {error.mean():.5f} mean")
+    return error
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("level", [1, 0.5, 0.3, 0.1, 0.03, 0.01])
+def test_the_mask_of_what_is_like_speech_is_near_in_the_mean(stages, int8_stages, level, seed):
+    """Where `level` is the largest magnitude of the voice; at 0.003 the mean is 0.0033."""
+    assert mask_error(stages, int8_stages, level, seed).mean() <= MASK_MEAN
+
+
+# The error is that of h, which has one row of codes; in two rows it is 0.001 (docs/quantization.md).
+quiet = pytest.mark.xfail(reason="h has 8 bits, and the mask errs by up to 0.027", strict=True)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("level", [1, 0.5, 0.3, *(pytest.param(level, marks=quiet) for level in (0.2, 0.01))])
+def test_the_mask_of_what_is_like_speech_is_near_everywhere(stages, int8_stages, level, seed):
+    assert mask_error(stages, int8_stages, level, seed).max() <= MASK_MAX
+
+
+def chunks(sound: np.ndarray) -> list[np.ndarray]:
+    """What Silero takes, frame by frame: (1, 576), the last samples of the previous frame in front."""
+    padded = np.concatenate([np.zeros(CONTEXT, np.float32), sound])
+    starts = range(0, len(sound) - CHUNK + 1, CHUNK)
+    return [padded[start : start + CONTEXT + CHUNK].reshape(1, -1) for start in starts]
+
+
 def test_silero_finds_speech_as_onnxruntime_does():
     speech = samples("speech_16k.wav")
     data, report = convert_bytes(MODELS / "silero_vad_16k_op15.onnx", bind={"sr": 16000})
@@ -100,9 +178,7 @@ def test_silero_finds_speech_as_onnxruntime_does():
     stream = tinyrnn.load(data).stream()
     reference = Reference("silero_vad_16k_op15.onnx", {"state": ("stateN", (2, 1, 128))}, sr=np.array(16000, np.int64))
     worst, heard = 0.0, []
-    padded = np.concatenate([np.zeros(CONTEXT, np.float32), speech])
-    for start in range(0, len(speech) - CHUNK + 1, CHUNK):
-        x = padded[start : start + CONTEXT + CHUNK].reshape(1, -1)
+    for x in chunks(speech):
         got, want = np.asarray(stream.step(x)), reference(input=x)["output"]
         assert got.shape == want.shape
         worst = max(worst, float(np.abs(got - want).max()))
@@ -111,3 +187,13 @@ def test_silero_finds_speech_as_onnxruntime_does():
     assert min(heard) < 0.05
     assert max(heard) > 0.95
     assert worst <= 1e-5
+
+
+def test_silero_in_int8_finds_speech():
+    options = {"bind": {"sr": 16000}}
+    models = [convert_bytes(MODELS / "silero_vad_16k_op15.onnx", **options, **more)[0] for more in ({}, INT8)]
+    plain, int8 = (tinyrnn.load(data).stream() for data in models)
+    speech = chunks(samples("speech_16k.wav"))
+    worst = max(float(np.abs(np.asarray(int8.step(x)) - np.asarray(plain.step(x))).max()) for x in speech)
+    print(f"Silero VAD in int8: largest error of the probability {worst:.4f}")
+    assert 0 < worst <= PROBABILITY
