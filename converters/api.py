@@ -120,6 +120,7 @@ def convert_bytes(
         "time_axis": dict(time_axis or {}),
         **options.recipe(),
     }
+    recipe = {key: value for key, value in recipe.items() if value}
     metadata = {
         "producer": f"tinyrnn {__version__}",
         "source_sha256": model.sha256,

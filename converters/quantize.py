@@ -393,7 +393,7 @@ def _refine(
     finer: Precision | None,
     progress: Progress | None,
 ) -> list[dict[str, Any]]:
-    """Give the layers that cost most a finer precision, one by one, until the whole errs little; its errors by output."""
+    """Give the layers that cost most a finer precision, one by one, until the whole errs little; errors by output."""
     coarse = sorted((layer for layer in layers if layer.kind != "gather"), key=lambda layer: layer.error or 0.0)
     while True:
         rows = bench.errors(with_layers(bench.graph, layers, ranges))
@@ -410,7 +410,7 @@ def _shortened(row: dict[str, Any]) -> dict[str, Any]:
     """The error of an output, at a few of its steps and at the worst."""
     steps = row["max_by_step"]
     short = {key: rounded(row[key]) for key in ("max", "rms", "relative", "largest")}
-    shown = sorted({*samples.shown_steps(len(steps)), int(np.argmax(steps))}) if steps else []
+    shown = sorted({*samples.shown_steps(len(steps), 6), int(np.argmax(steps))}) if steps else []
     return {"name": row["name"], **short, "max_by_step": {str(i): rounded(steps[i]) for i in shown}}
 
 

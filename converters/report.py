@@ -17,10 +17,10 @@ from .onnx_model import OnnxModel
 from .passes.copies import copies_left
 from .precisions import FLOAT32
 
-#: What a reader of the file finds in the file itself, and `fused`, which is long.
+#: What a reader finds in the file itself or in its recipe, and `fused`, which is long.
 NOT_NOTED = (
     *("operators", "bytes_out", "time_axis", "batch_axis", "streamable", "reason", "inputs", "outputs", "promise"),
-    "fused",
+    *("precision", "activations", "fused"),
 )
 
 

@@ -238,7 +238,7 @@ def test_notes_that_are_no_report_are_passed_over(source, tmp_path, capsys):
     out = tmp_path / "out.trnn"
     assert main(["convert", source, str(out), "--quantize", "int8"]) == 0
     content = out.read_bytes()
-    for old, new in [(b'"layers": [{', b'"layerz": [{'), (b'"error": ', b'"errer": '), (b'"max": ', b'"mox": ')]:
+    for old, new in [(b'"layers":[{', b'"layerz":[{'), (b'"error":', b'"errer":'), (b'"max":', b'"mox":')]:
         assert old in content
         broken = bytearray(content.replace(old, new))
         weights = int.from_bytes(broken[24:32], "little")

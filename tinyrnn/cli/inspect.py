@@ -106,7 +106,7 @@ def show(name: str, about: dict[str, Any]) -> None:
     table(
         ["operator", "nodes", "outputs", "attributes", "weights"], [operator_row(call) for call in about["operators"]]
     )
-    show_report(about["metadata"].get("report"))
+    show_report(about["metadata"].get("report"), about["metadata"].get("recipe"))
     print()
     parts = [
         ["structure", size["structure"]],
@@ -127,16 +127,17 @@ def show(name: str, about: dict[str, Any]) -> None:
             print(f"{key}: {value if isinstance(value, str) else json.dumps(value)}")
 
 
-def show_report(report: Any) -> None:
+def show_report(report: Any, recipe: Any) -> None:
     """Print what the conversion noted: copies that are left, precisions and what they cost."""
     try:
         for text in report.get("copies", []):
             print(f"copy left: {text}")
         tables = quantization_tables(report.get("layers", []), report.get("output_errors", []))
+        asked = f"{recipe.get('quantize')}, activations {recipe.get('activations')}"
     except (AttributeError, LookupError, TypeError, ValueError):
         return  # notes are not checked: what is not a report has nothing to say
     if tables:
-        print(f"\nprecision: {report.get('precision')}, activations {report.get('activations')}")
+        print(f"\nprecision: {asked}")
     for headers, rows in tables:
         print()
         table(headers, rows)
