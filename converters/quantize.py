@@ -33,7 +33,7 @@ Progress = Callable[[int, int, str], None]
 
 ACTIVATIONS = ("dynamic", "static")
 #: The error of an output, as a part of max(1, |output|), above which layers get a finer precision.
-TARGET = 0.02
+TARGET = 0.03
 #: Of the operators with packed weights: the places of these, and of the operand with the ranges of activations.
 PACKED = {
     kind: [i for i, operand in enumerate(row.inputs) if operand.layout == "packed"]

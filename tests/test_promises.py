@@ -203,6 +203,40 @@ def test_accuracy_beside_float64(cell, bound, hidden, fused):
             assert np.abs(got[name] - want[name]).max() <= bound, name
 
 
+@pytest.mark.parametrize(
+    ("cell", "options", "bound"),
+    [
+        ("LSTM", {}, 0.006),
+        ("GRU", {"linear_before_reset": 0}, 0.010),
+        ("GRU", {"linear_before_reset": 1}, 0.010),
+        ("RNN", {}, 0.022),
+    ],
+)
+@pytest.mark.parametrize("seed", range(6))
+def test_accuracy_of_int8_beside_float32(cell, options, bound, seed):
+    """Weights uniform in 1/sqrt(128), input uniform in -1..1, 200 steps; in one plane, so that the bytes hold too."""
+    proto = layer(cell, 128, 128, seed=seed, **options)
+    x = np.random.default_rng(seed + 100).uniform(-1, 1, (200, 1, 128)).astype(np.float32)
+    data, report = convert_bytes(proto, quantize="int8")
+    assert [row["precision"] for row in report.layers] == ["int8"]
+    got, want = tinyrnn.load(data).run({"X": x}), load(proto).run({"X": x})
+    for name in ("Y", "Y_h"):
+        assert np.abs(got[name] - want[name]).max() <= bound, name
+
+
+@pytest.mark.parametrize(
+    ("cell", "hidden", "part"), [("LSTM", 256, 0.26), ("LSTM", 128, 0.30), ("GRU", 128, 0.30), ("RNN", 128, 0.30)]
+)
+@pytest.mark.parametrize("outputs", [1, 2, 3])
+def test_bytes_of_int8_beside_onnx(cell, hidden, part, outputs):
+    """A file beside the ONNX model of one layer that shows the sequence, and its last states or not."""
+    proto = layer(cell, hidden, hidden)
+    node = proto.graph.node[0]
+    del node.output[outputs:], proto.graph.output[outputs:]
+    data, _ = convert_bytes(proto, quantize="int8")
+    assert len(data) <= part * len(proto.SerializeToString())
+
+
 def test_denormals_cost_nothing_and_the_mode_is_put_back():
     model = load(layer("LSTM", 16, 8))
     tiny = np.full((3, 1, 8), 1e-41, np.float32)
