@@ -19,7 +19,10 @@ import pytest
 
 import graphs
 import tinyrnn
+from random_graphs import layer
 from tinyrnn.cli import main
+from tinyrnn.cli.inspect import describe
+from tinyrnn.converters import convert_bytes
 
 
 @pytest.fixture(scope="module")
@@ -232,6 +235,12 @@ def test_verify_compares_frames_as_a_stream_gives_them(tmp_path, capsys):
     about = json.loads(capsys.readouterr().out)
     assert [row["max_by_step"] for row in about["outputs"]] == [None, None]
     assert about["stream"] is True
+
+
+def test_weights_of_the_same_shape_are_counted_apart():
+    """W and R of a cell whose input is as wide as its state."""
+    weights = describe(convert_bytes(layer("LSTM", 16, 16))[0])["bytes"]["weights_by_operator"]
+    assert weights == {"recurrent": 4 * (4 * 16 * 16 * 2 + 4 * 16)}
 
 
 def test_notes_that_are_no_report_are_passed_over(source, tmp_path, capsys):

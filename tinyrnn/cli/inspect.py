@@ -43,12 +43,11 @@ def describe(content: bytes) -> dict[str, Any]:
     structure = Structure(content)
     calls = structure.operators()
     weights: dict[str, int] = {}
-    seen: set[str] = set()
+    seen: set[int] = set()
     for call in calls:
         for operand in call["inputs"]:
-            key = json.dumps(operand)
-            if operand and operand["storage"] == "WEIGHTS" and key not in seen:
-                seen.add(key)
+            if operand and operand["storage"] == "WEIGHTS" and operand["offset"] not in seen:
+                seen.add(operand["offset"])
                 weights[call["operator"]] = weights.get(call["operator"], 0) + operand["bytes"]
     memory: dict[str, int] | str
     try:

@@ -68,7 +68,7 @@ class Structure:
         return text[1:-1] if text.startswith("(") and text.count("(") == 1 else text
 
     def tensor(self, index: int) -> dict[str, Any]:
-        """Return a tensor's name, type, dims, storage and bytes in the file."""
+        """Return a tensor's name, type, dims, storage, and where in the weights its bytes lie."""
         row = self.sections["tensors"][index]
         first = int(row["dims"])
         return {
@@ -78,6 +78,7 @@ class Structure:
             "storage": enumerator("storage", int(row["storage"])),
             "packing": enumerator("packing", int(row["packing"])),
             "root": None if int(row["root"]) == fmt.NONE else int(row["root"]),
+            "offset": int(row["data_offset"]),
             "bytes": int(row["data_size"]),
         }
 
