@@ -24,7 +24,7 @@ typedef struct trn_steps {
     ptrdiff_t y_stride;
     float *scratch;  // TRN_STEPS_SCRATCH * ceil16(n) floats
     // Slots i8_* alone:
-    int8_t *codes;        // 2 * ceil32(k) + ceil32(n) bytes
+    int8_t *codes;        // 2 * (ceil32(k) + ceil32(n)) bytes
     size_t planes;        // of every matrix
     const float *ranges;  // of x, h, r * h, as i8_quantize has them; NULL: each row's own
 } trn_steps;

@@ -107,7 +107,7 @@ static void multiply(const trn_ukernels *table, const cell *cell, const problem 
     check_buffer codes = check_new(m * bytes / 2, 1), scales = check_new(2 * m, 1);
     int8_t *of = (int8_t *)codes.data;
     for (size_t i = 0; i < m; i++)
-        table->i8_quantize(k, x + i * k, p->ranges ? p->ranges + range : NULL, range == 0 ? (int)p->planes : 0, of + 2 * i * bytes,
+        table->i8_quantize(k, x + i * k, p->ranges ? p->ranges + range : NULL, p->planes > 1 ? 2 : range == 0, of + 2 * i * bytes,
                            scales.data + 2 * i);
     table->i8_gemm(m, columns, k, of, 2 * bytes, scales.data, w->data, p->planes, p->planes, panel, init, init_stride, y,
                    (ptrdiff_t)columns);
@@ -125,7 +125,7 @@ static result by_slot(const trn_ukernels *table, const cell *cell, const problem
     ptrdiff_t sign = p->backward ? -1 : 1;
     check_buffer gates = check_new(p->count * columns, 0), hidden = check_new(p->count * p->padded, 0);
     check_buffer scratch = check_new(TRN_STEPS_SCRATCH * p->padded, 1);
-    check_buffer codes = check_new(cell->int8 ? (p->k + 31) / 32 * 16 + (p->n + 31) / 32 * 8 : 0, 1);
+    check_buffer codes = check_new(cell->int8 ? ((p->k + 31) / 32 + (p->n + 31) / 32) * 16 : 0, 1);
     trn_steps s = {.count = p->count, .n = p->n, .turn = check_random() % 2, .k = p->k, .x = p->x.data + last * p->k,
                    .x_stride = sign * (ptrdiff_t)p->k, .w = p->w.data, .r = p->r.data, .init = p->bias.data, .hidden_w = p->hidden_w.data,
                    .hidden_r = p->hidden_r.data, .hidden_init = p->hidden_bias.data, .h = r.h.data, .c = r.c.data,

@@ -226,7 +226,7 @@ static int expected_step(const layer *l, int64_t d, const float *x, const float 
     static float sums[256], hidden[64], x_part[64], reset_h[64];
     const float *ranges = l->ranged ? l->ranges + 3 * d : NULL;
     const float clip = l->clip;
-    encode(&of_x, l->inputs, x, ranges, (int)l->planes), encode(&of_h, l->hidden, h, ranges ? ranges + 1 : NULL, 0);
+    encode(&of_x, l->inputs, x, ranges, (int)l->planes), encode(&of_h, l->hidden, h, ranges ? ranges + 1 : NULL, l->planes > 1 ? 2 : 0);
 #define CLIPPED(v) fmin(fmax((double)(v), -(double)clip), (double)clip)
     for (int64_t j = 0; j < l->columns; j++) {
         float sum = product(l->bias[d * l->columns + j], &l->w, d, j, &of_x);
@@ -247,7 +247,7 @@ static int expected_step(const layer *l, int64_t d, const float *x, const float 
         if (l->cell == GRU_BEFORE) reset_h[u] = (float)(sigmoid(g[1]) * (double)h[u]);
     }
     if (l->cell != GRU_BEFORE) return 1;
-    encode(&of_h, l->hidden, reset_h, ranges ? ranges + 2 : NULL, 0);
+    encode(&of_h, l->hidden, reset_h, ranges ? ranges + 2 : NULL, l->planes > 1 ? 2 : 0);
     for (int64_t u = 0; u < l->hidden; u++) {
         hidden[u] = product(l->hidden_bias[d * l->padded + u], &l->hidden_w, d, u, &of_x);
         const double z = sigmoid(CLIPPED(sums[column_of(l, 0, u)]));

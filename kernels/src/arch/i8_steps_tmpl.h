@@ -10,38 +10,37 @@ typedef struct i8_term {
     const float *scale;
 } i8_term;
 
-// What the panels of a step read. terms: one or two of x, unless init has its products already, and behind them that
-// of h.
+// What the panels of a step read. terms: one or two of x, unless init has its products already, then as many of h.
 typedef struct i8_operands {
-    i8_term terms[3];
-    size_t last;
+    i8_term terms[4];
+    size_t inputs, count;  // terms of x; all of them
     const float *init;
     size_t backward;
     float x_scales[2], h_scales[2];
 } i8_operands;
 
-// Filled member by member: to read as a vector what was written in parts would wait for all of it.
-TRN_INLINE void i8_step_term(i8_term *term, const int8_t *codes, const void *w, size_t k, size_t used,
-                             const float *scale) {
-    term->codes = codes, term->w = w, term->quads = (k + 3) / 4, term->used = used, term->scale = scale;
+// Adds the terms of k elements of x: one, or two where it takes two rows of codes.
+TRN_INLINE void i8_step_terms(const trn_steps *s, i8_operands *o, size_t k, const float *x, size_t range, int fine,
+                              const void *w, int8_t *codes, float scales[2]) {
+    TRN_KERNEL(i8_quantize)(k, x, s->ranges ? s->ranges + range : NULL, fine, codes, scales);
+    for (size_t row = 0; row < 1u + (scales[1] != 0); row++) {
+        i8_term *term = &o->terms[o->count++];
+        term->codes = codes + row * i8_codes(k), term->w = w, term->quads = (k + 3) / 4;
+        term->used = row ? 1 : s->planes, term->scale = scales + row;
+    }
 }
 
-// The term of h, whose codes lie behind the two rows of x.
+// Of h, whose codes lie behind those of x. It is bounded: two rows of codes only match two planes of weights.
 TRN_INLINE void i8_step_h(const trn_steps *s, i8_operands *o, const float *h, size_t range, const void *r) {
-    int8_t *codes = s->codes + 2 * i8_codes(s->k);
-    TRN_KERNEL(i8_quantize)(s->n, h, s->ranges ? s->ranges + range : NULL, 0, codes, o->h_scales);
-    i8_step_term(&o->terms[o->last], codes, r, s->n, s->planes, o->h_scales);
+    o->count = o->inputs;
+    i8_step_terms(s, o, s->n, h, range, s->planes > 1 ? 2 : 0, r, s->codes + 2 * i8_codes(s->k), o->h_scales);
 }
 
 TRN_INLINE void i8_step_begin(const trn_steps *s, i8_operands *o, size_t at, const float *h) {
     const steps_operands f = steps_at(s, at, h);
-    o->last = 0, o->init = f.init, o->backward = f.backward;
-    if (s->k) {
-        TRN_KERNEL(i8_quantize)(s->k, f.x, s->ranges, (int)s->planes, s->codes, o->x_scales);
-        i8_step_term(&o->terms[o->last++], s->codes, s->w, s->k, s->planes, o->x_scales);
-        if (o->x_scales[1] != 0)
-            i8_step_term(&o->terms[o->last++], s->codes + i8_codes(s->k), s->w, s->k, 1, o->x_scales + 1);
-    }
+    o->count = 0, o->init = f.init, o->backward = f.backward;
+    if (s->k) i8_step_terms(s, o, s->k, f.x, 0, (int)s->planes, s->w, s->codes, o->x_scales);
+    o->inputs = o->count;
     i8_step_h(s, o, h, 1, s->r);
 }
 
@@ -59,10 +58,10 @@ TRN_INLINE void i8_step_run(const trn_steps *s, const i8_operands *o, size_t col
     i8_sums sum;
     vf value[I8_VECTORS];
     I8_UNROLL for (int j = 0; j < vectors; j++) value[j] = vf_load(o->init + column + within + (size_t)j * VF_LANES);
-    for (size_t t = 0; t <= o->last; t++) {
+    for (size_t t = 0; t < o->count; t++) {
         const i8_term *term = &o->terms[t];
         const char *w = term->w + (column * s->planes * (term->quads + 2) + within) * I8_CELL;
-        if (hidden >= 0 && t == o->last) I8_UNROLL for (int j = 0; j < CELL_BLOCK / VF_LANES; j++) {
+        if (hidden >= 0 && t == o->inputs) I8_UNROLL for (int j = 0; j < CELL_BLOCK / VF_LANES; j++) {
                 vf_store(gate.x_part + j * VF_LANES, value[hidden + j]);
                 value[hidden + j] = vf_load(gate.init + j * VF_LANES);
             }
@@ -169,7 +168,7 @@ static void TRN_KERNEL(i8_gru_before_steps)(const trn_steps *s) {
         i8_step_begin(s, &o, at, state.h);
         i8_step_multiply(s, &o, 2 * padded, 2 * CELL_BLOCK, s->scratch);
         TRN_KERNEL(i8_gru_reset)(state.units, s->scratch, state.h, reset_h);
-        for (size_t t = 0; t < o.last; t++) o.terms[t].w = s->hidden_w;
+        for (size_t t = 0; t < o.inputs; t++) o.terms[t].w = s->hidden_w;
         o.init = s->hidden_init + (ptrdiff_t)at * s->hidden_init_stride;
         i8_step_h(s, &o, reset_h, 2, s->hidden_r);
         i8_step_multiply(s, &o, padded, 64, hidden);

@@ -26,7 +26,7 @@ static inline int trn_is_int8(const trn_view *weights) { return weights->planes 
 static inline size_t trn_codes_size(int64_t k) { return ((size_t)k + 31) / 32 * 32; }
 
 // The product with `weights`, for up to `rows` rows at once; its scratch memory is taken, or added up. fine: as of
-// i8_quantize; 0 for what a layer makes itself, which is bounded.
+// i8_quantize.
 trn_product trn_product_take(const trn_view *weights, int64_t n, int64_t k, int64_t rows, int fine,
                              trn_scratch *scratch);
 
