@@ -116,7 +116,8 @@ def run(chosen: Sequence[workloads.Workload], options: argparse.Namespace, keep:
         tempfile.TemporaryDirectory() as scratch,
         progress(len(chosen)) as tell,
     ):
-        there = [name for name in (*options.engines, engines.CEILING) if not engines.missing(name)]
+        wanted = (*options.engines, *engines.ceilings(options.engines))
+        there = [name for name in wanted if not engines.missing(name)]
         folder = Path(scratch)
         processes = [timing.Process(name, folder, core, log) for name in there]
         try:

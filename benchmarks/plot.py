@@ -16,32 +16,45 @@ STYLES = {
     "tinyrnn": ("#d55e00", "o"),
     "tinyrnn_bound": ("#d55e00", "o"),
     "tinyrnn_c": ("#d55e00", "D"),
+    "tinyrnn_int8": ("#882255", "o"),
+    "tinyrnn_c_int8": ("#882255", "D"),
     "onnxruntime": ("#56b4e9", "s"),
     "onnxruntime_bound": ("#0072b2", "s"),
+    "onnxruntime_int8": ("#0072b2", "p"),
     "torch": ("#cc79a7", "^"),
+    "torch_int8": ("#cc79a7", "h"),
     "openvino": ("#009e73", "v"),
     "ncnn": ("#e69f00", "<"),
     "mnn": ("#999999", ">"),
     "litert": ("#000000", "x"),
+    "litert_int8": ("#000000", "+"),
 }
 
-LABELS = {"tinyrnn": "tinyrnn, Python", "tinyrnn_bound": "tinyrnn, Python, bound", "tinyrnn_c": "tinyrnn, C"}
-DASHES = {"tinyrnn_bound": "-.", "tinyrnn_c": "--"}
+LABELS = {
+    "tinyrnn": "tinyrnn, Python",
+    "tinyrnn_bound": "tinyrnn, Python, bound",
+    "tinyrnn_c": "tinyrnn, C",
+    "tinyrnn_int8": "tinyrnn, Python, int8",
+    "tinyrnn_c_int8": "tinyrnn, C, int8",
+}
+DASHES = {"tinyrnn_bound": "-.", "tinyrnn_c": "--", "tinyrnn_c_int8": "--"}
+BOUNDS = {"ceiling": ("0.6", "reading the weights once"), "ceiling_int8": ("0.8", "reading the int8 weights once")}
 
 
 def panel(axes: Any, rows: Sequence[Row]) -> None:
-    """Draw one line for each engine, and the ceiling as a bound from below."""
-    for engine in (*engines.TABLE, engines.CEILING):
+    """Draw one line for each engine, and the ceilings as bounds from below."""
+    for engine in (*engines.TABLE, *BOUNDS):
         points = sorted(
-            (r.hidden, (r.min_ns if engine == engines.CEILING else r.median_ns) or 0)
+            (r.hidden, (r.min_ns if engine in BOUNDS else r.median_ns) or 0)
             for r in rows
             if r.engine == engine and r.status == "measured" and r.median_ns
         )
         if not points:
             continue
         sizes, us = [p[0] for p in points], [p[1] / 1000 for p in points]
-        if engine == engines.CEILING:
-            axes.plot(sizes, us, color="0.6", linestyle=":", marker=".", label="reading the weights once")
+        if engine in BOUNDS:
+            color, label = BOUNDS[engine]
+            axes.plot(sizes, us, color=color, linestyle=":", marker=".", label=label)
             continue
         color, marker = STYLES[engine]
         ours = engine in engines.OURS

@@ -34,15 +34,19 @@ class Table(NamedTuple):
 
 
 def engine_rows(rows: Iterable[Row], workload: str) -> dict[str, Row]:
-    """The rows of one workload that hold a right answer and its time, by engine; the ceiling is none of them."""
+    """The rows of one workload that hold a right answer and its time, by engine; a ceiling is none of them."""
     found = (row for row in rows if row.workload == workload and row.status == "measured" and row.median_ns)
-    return {row.engine: row for row in found if row.engine != engines.CEILING}
+    return {row.engine: row for row in found if row.engine in engines.TABLE}
 
 
-def fastest_other(rows: Iterable[Row], workload: str) -> Row | None:
-    """The quickest engine that is not ours."""
+def fastest(rows: Iterable[Row]) -> Row | None:
+    return min(rows, key=lambda row: row.median_ns or 0, default=None)
+
+
+def fastest_other(rows: Iterable[Row], workload: str, precision: str) -> Row | None:
+    """The quickest engine of a precision that is not ours."""
     others = [row for row in engine_rows(rows, workload).values() if row.engine not in engines.OURS]
-    return min(others, key=lambda row: row.median_ns or 0, default=None)
+    return fastest(row for row in others if engines.precision(row.engine) == precision)
 
 
 def ratio(row: Row, other: Row | None) -> float | None:
@@ -51,12 +55,13 @@ def ratio(row: Row, other: Row | None) -> float | None:
 
 
 def share(rows: Iterable[Row], row: Row) -> float | None:
-    """The time that one core needs to read the weights once, by the time of a step.
+    """The time that one core needs to read the weights, in the precision of the row, once, by the time of a step.
 
     1 is the bound where each step reads them all; sequences and batches, which use what they have read for several
     steps or rows, may exceed it.
     """
-    floor = [r.min_ns for r in rows if r.workload == row.workload and r.engine == engines.CEILING and r.min_ns]
+    ceiling = engines.CEILINGS[engines.precision(row.engine)]
+    floor = [r.min_ns for r in rows if r.workload == row.workload and r.engine == ceiling and r.min_ns]
     return floor[0] / row.median_ns if floor and row.median_ns else None
 
 
@@ -66,9 +71,9 @@ def document(rows: Sequence[Row], settings: dict[str, Any], machine: dict[str, A
     for row in rows:
         entry = row.to_dict()
         if row.engine in engines.OURS and row.status == "measured":
-            other = fastest_other(rows, row.workload)
+            other = fastest_other(rows, row.workload, engines.precision(row.engine))
             entry |= {"fastest_other": other.engine if other else None, "ratio": ratio(row, other)}
-        if row.engine != engines.CEILING:
+        if row.engine in engines.TABLE:
             entry["share_of_ceiling"] = share(rows, row)
         found.append(entry)
     return {"machine": machine, "settings": settings, "rows": found}
@@ -120,13 +125,32 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.0f} %"
 
 
-SHORT = {"tinyrnn": "py", "tinyrnn_bound": "bound", "tinyrnn_c": "C"}
+SHORT = {
+    "tinyrnn": "py",
+    "tinyrnn_bound": "bound",
+    "tinyrnn_c": "C",
+    "tinyrnn_int8": "int8 py",
+    "tinyrnn_c_int8": "int8 C",
+}
+
+
+def ours_beside(rows: Sequence[Row], workload: str, ours: Sequence[str]) -> list[Cell]:
+    """Of each of our engines the ratio to the quickest other, then of each the share, then the error by precision."""
+    right = engine_rows(rows, workload)
+    kinds = {engine: engines.precision(engine) for engine in ours}
+    others = {kind: fastest_other(rows, workload, kind) for kind in kinds.values()}
+    cells = [times(ratio(right[engine], others[kinds[engine]]) if engine in right else None) for engine in ours]
+    cells += [percent(share(rows, right[engine]) if engine in right else None) for engine in ours]
+    for kind in others:
+        errors = [r.error or 0 for r in rows if r.workload == workload and kinds.get(r.engine) == kind]
+        cells.append(f"{max(errors):.0e}" if errors else "-")
+    return [Cell(text) for text in cells]
 
 
 def summary(rows: Sequence[Row], name: str) -> Table | None:
     """Of one set: the engines side by side, our ratios, shares and error; None where nothing was measured."""
     mine = [row for row in rows if row.set == name]
-    measured = {row.engine for row in mine if row.median_ns and row.engine != engines.CEILING}
+    measured = {row.engine for row in mine if row.median_ns}
     shown = [engine for engine in engines.TABLE if engine in measured]
     ours = [engine for engine in engines.OURS if engine in measured]
     if not shown:
@@ -134,20 +158,20 @@ def summary(rows: Sequence[Row], name: str) -> Table | None:
     lines = []
     for workload in dict.fromkeys(row.workload for row in mine):
         right = engine_rows(mine, workload)
-        best = min((row.median_ns or 0 for row in right.values()), default=None)
+        best = [
+            fastest(row for row in right.values() if engines.precision(row.engine) == kind) for kind in engines.CEILINGS
+        ]
         wrong = {row.engine for row in mine if row.workload == workload and row.status == "wrong"}
         line = [Cell(workload)]
         for engine in shown:
             row = right.get(engine)
             both = f"{microseconds(row.median_ns)} ({microseconds(row.p99_ns)})" if row else "-"
-            line.append(Cell("wrong" if engine in wrong else both, row is not None and row.median_ns == best))
-        other = fastest_other(mine, workload)
-        line += [Cell(times(ratio(right[engine], other) if engine in right else None)) for engine in ours]
-        line += [Cell(percent(share(mine, right[engine]) if engine in right else None)) for engine in ours]
-        errors = [row.error or 0 for row in mine if row.workload == workload and row.engine in ours]
-        lines.append([*line, Cell(f"{max(errors, default=0):.0e}" if errors else "-")])
+            line.append(Cell("wrong" if engine in wrong else both, row is not None and row in best))
+        lines.append(line + ours_beside(mine, workload, ours))
     short = [SHORT[engine] for engine in ours]
-    headers = ["workload", *shown, *(f"x {s}" for s in short), *(f"ceiling {s}" for s in short), "error"]
+    kinds = dict.fromkeys(engines.precision(engine) for engine in ours)
+    errors = [f"error {kind}" for kind in kinds]
+    headers = ["workload", *shown, *(f"x {s}" for s in short), *(f"ceiling {s}" for s in short), *errors]
     return Table(f"{name}: µs, {SETS[name].what}", headers, lines)
 
 
@@ -185,10 +209,11 @@ def tables(rows: Sequence[Row], details: bool) -> list[Table]:
 
 
 LEGEND = (
-    "Medians in µs a step (99th percentile of calls timed one by one); one core, one thread; the quickest in bold. "
-    "Of tinyrnn, from Python (py; bound: with arrays bound) and at the C level (C): x, how many times as fast as the "
-    "quickest other engine; ceiling, the time that reading the weights once takes by the time of a step, over 100 % "
-    "where a sequence or a batch uses what it read several times; error, the greatest beside float64."
+    "Medians in µs a step (99th percentile of calls timed one by one); one core, one thread; the quickest of each "
+    "precision in bold. Of tinyrnn, from Python (py; bound: with arrays bound) and at the C level (C): x, how many "
+    "times as fast as the quickest other engine of that precision; ceiling, the time that reading the weights, in that "
+    "precision, once takes by the time of a step, over 100 % where a sequence or a batch uses what it read several "
+    "times; error, the greatest beside float64."
 )
 
 

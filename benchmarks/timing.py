@@ -75,7 +75,8 @@ class Row:
         return {key: value for key, value in asdict(self).items() if value not in (None, "")}
 
 
-TOLERANCE = 1e-3  # beyond it an answer is wrong: float32 rounding stays a hundred times below
+# Beyond it an answer is wrong: rounding stays a hundred times below, 8 bits three times.
+TOLERANCE = {"float32": 1e-3, "int8": 0.05}
 
 
 def free_core() -> int:
@@ -163,7 +164,7 @@ class Contest:
         self.ask("outputs", path=str(path))
         given = np.load(path).astype(np.float64)
         self.row.error = float(np.abs(given - right).max()) if np.isfinite(given).all() else float("inf")
-        if self.row.error > TOLERANCE:
+        if self.row.error > TOLERANCE[engines.precision(self.process.engine)]:
             self.row.status = "wrong"
 
     def fit(self, seconds: float) -> None:
@@ -221,7 +222,7 @@ def prepare(contests: Iterable[Contest], workload: Workload, seconds: float, scr
     for contest in contests:
         with suppress(StoppedError):
             contest.load(workload)
-            if contest.process.engine != engines.CEILING:
+            if contest.process.engine in engines.TABLE:
                 contest.check(right, scratch)
             contest.fit(seconds)
             ready.append(contest)
@@ -249,7 +250,7 @@ def measure(workload: Workload, processes: Iterable[Process], seconds: float, sc
     for process in processes:
         w = workload
         row = Row(w.name, w.set, w.cell, w.hidden, w.input, w.layers, process.engine)
-        contests.append(Contest(process, row, 1 if process.engine == engines.CEILING else workload.call.steps))
+        contests.append(Contest(process, row, workload.call.steps if process.engine in engines.TABLE else 1))
     ready = prepare(contests, workload, seconds, scratch)
     for k in range(max((contest.rounds for contest in ready), default=0)):
         for contest in [*ready[k % len(ready) :], *ready[: k % len(ready)]]:  # nobody always follows the same one

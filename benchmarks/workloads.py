@@ -88,11 +88,6 @@ class Workload:
     def call(self) -> Call:
         return SETS[self.set]
 
-    @property
-    def weight_bytes(self) -> int:
-        """Bytes of float32 weights and biases: what a step reads."""
-        return sum(array.nbytes for layer in self.weights() for array in layer)
-
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 

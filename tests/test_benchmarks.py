@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -73,10 +74,6 @@ def test_names_and_choices():
     assert "gru_128_l2_step" in {w.name for w in everything}
 
 
-def test_bytes_of_the_weights():
-    assert Workload("step", "lstm", 16, 4).weight_bytes == 4 * (4 * 16 * (4 + 16) + 2 * 4 * 16)
-
-
 # ---- Timing
 
 
@@ -91,10 +88,41 @@ def measured(workload, names, tmp_path, seconds=0.01):
 
 
 @with_program
+def test_the_ceiling_reads_the_bytes_of_each_precision(tmp_path, program):
+    """An LSTM's weights, its biases, and in int8 a start value and a scale for each column of both matrices."""
+    workload, columns = Workload("step", "lstm", 16, 4), 4 * 16
+    found = {"ceiling": 4 * columns * (4 + 16 + 1), "ceiling_int8": columns * (4 + 16) + 4 * columns * (2 * 2 + 1)}
+    for name, least in found.items():
+        session = engines.load(name, workload, tmp_path)
+        session.close()
+        assert session.command[1] == "--ceiling"
+        assert least <= int(session.command[2]) < least + 256, "what is beyond is padding"
+
+
+INT8 = [name for name in engines.TABLE if engines.precision(name) == "int8"]
+
+
+@with_program
+@pytest.mark.parametrize("engine", INT8)
+@pytest.mark.parametrize("cell", workloads.CELLS)
+def test_int8_is_near_and_is_not_float32(cell, engine, tmp_path, program):
+    """Every set: an answer within the tolerance of int8, further off than float32 would be."""
+    if reason := engines.missing(engine):
+        pytest.skip(reason)
+    for name in workloads.SETS:
+        workload = Workload(name, cell, 24, 8, 2)
+        with suppress(*() if engine in engines.OURS else (engines.SkipError,)):
+            session = engines.load(engine, workload, tmp_path)
+            error = np.abs(session.outputs(workload.inputs()) - oracle.outputs(workload)).max()
+            session.close()
+            assert 1e-5 < error < timing.TOLERANCE["int8"]
+
+
+@with_program
 @pytest.mark.parametrize("name", workloads.SETS)
 def test_engines_beside_each_other(name, tmp_path, program):
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-    names = ["tinyrnn", "tinyrnn_c", "onnxruntime", "onnxruntime_bound", engines.CEILING]
+    names = ["tinyrnn", "tinyrnn_c", "onnxruntime", "onnxruntime_bound", "ceiling"]
     rows = measured(Workload(name, "gru", 8, 8, 2), names, tmp_path)
     assert [row.engine for row in rows] == names
     for row in rows:
@@ -150,7 +178,7 @@ def process_isa():
 class Script:
     """A process that gives answers prepared."""
 
-    engine = "script"
+    engine = "tinyrnn"
 
     def __init__(self, answers):
         self.answers = list(answers)
@@ -206,37 +234,41 @@ ROWS = [
     row("onnxruntime_bound", 5.0),
     row("mnn", 0.1, "wrong", error=0.5),
     row("torch", None, "skipped", error=None, reason="it cannot"),
-    row(engines.CEILING, 0.5, error=None),
+    row("tinyrnn_int8", 1.5, error=1e-2),
+    row("onnxruntime_int8", 6.0, error=2e-2),
+    row("ceiling", 0.5, error=None),
+    row("ceiling_int8", 0.2, error=None),
 ]
 
 
 def test_ratio_and_share():
-    other = report.fastest_other(ROWS, "lstm_8_step")
-    assert other.engine == "onnxruntime_bound", "neither ours, nor a wrong answer, nor the ceiling"
+    other = report.fastest_other(ROWS, "lstm_8_step", "float32")
+    assert other.engine == "onnxruntime_bound", "neither ours, nor a wrong answer, nor a ceiling"
     assert report.ratio(ROWS[0], other) == 2.5
     assert report.ratio(ROWS[0], None) is None
     assert report.share(ROWS, ROWS[1]) == pytest.approx(0.45)
     assert report.share(ROWS[:2], ROWS[1]) is None
     entries = {entry["engine"]: entry for entry in report.document(ROWS, {}, {})["rows"]}
     assert (entries["tinyrnn_c"]["ratio"], entries["tinyrnn_c"]["fastest_other"]) == (5, "onnxruntime_bound")
+    assert (entries["tinyrnn_int8"]["ratio"], entries["tinyrnn_int8"]["fastest_other"]) == (4, "onnxruntime_int8")
+    assert entries["tinyrnn_int8"]["share_of_ceiling"] == pytest.approx(0.12)
     assert "ratio" not in entries["onnxruntime"]
+    assert "share_of_ceiling" not in entries["ceiling_int8"]
     assert entries["torch"]["reason"] == "it cannot"
 
 
 def test_tables():
     table = report.summary(ROWS, "step")
-    assert table.headers[1:5] == ["tinyrnn", "tinyrnn_c", "onnxruntime", "onnxruntime_bound"]
+    assert table.headers[1:5] == ["tinyrnn", "tinyrnn_c", "tinyrnn_int8", "onnxruntime"]
     line = dict(zip(table.headers, table.rows[0]))
     assert line["tinyrnn"] == report.Cell("2.00 (4.00)")
     assert line["tinyrnn_c"] == report.Cell("1.00 (2.00)", best=True)
     assert line["mnn"].text == "wrong"
-    assert [line[name].text for name in ("x py", "x C", "ceiling py", "ceiling C", "error")] == [
-        "2.50",
-        "5.00",
-        "22 %",
-        "45 %",
-        "1e-07",
-    ]
+    assert line["tinyrnn_int8"] == report.Cell("1.50 (3.00)", best=True), "the quickest of its precision"
+    assert not line["onnxruntime_int8"].best
+    expected = {"x py": "2.50", "x C": "5.00", "ceiling py": "22 %", "ceiling C": "45 %", "error float32": "1e-07"}
+    expected |= {"x int8 py": "4.00", "ceiling int8 py": "12 %", "error int8": "1e-02"}
+    assert {name: line[name].text for name in expected} == expected
     assert report.summary(ROWS, "seq") is None
     many = [row("torch", None, "skipped", f"w{i}", reason="it | cannot") for i in range(5)]
     assert [cell.text for cell in report.left_out(many).rows[0]] == ["torch", "it | cannot", "w0, w1, w2 and 2 more"]
@@ -262,6 +294,8 @@ def test_picture(tmp_path):
     assert not plot.draw(ROWS[5:6], tmp_path / "none.png", "title")
     assert not (tmp_path / "none.png").exists()
     assert set(plot.STYLES) == set(engines.TABLE)
+    assert set(plot.BOUNDS) == set(engines.CEILINGS.values())
+    assert set(report.SHORT) == set(engines.OURS)
 
 
 # ---- The command
@@ -278,9 +312,10 @@ def test_the_command(tmp_path, program):
     given = json.loads(printed)
     assert given == json.loads((tmp_path / "out" / "bench.json").read_text(encoding="utf-8"))
     by_engine = {entry["engine"]: entry for entry in given["rows"]}
-    assert set(by_engine) == {*engines.OURS, "onnxruntime", engines.CEILING}
+    assert set(by_engine) == {*engines.OURS, "onnxruntime", *engines.CEILINGS.values()}
     assert by_engine["tinyrnn"]["ratio"] > 0
-    assert by_engine["tinyrnn_c"]["share_of_ceiling"] > 0
+    for name in ("tinyrnn_c", "tinyrnn_c_int8"):
+        assert by_engine[name]["share_of_ceiling"] > 0
     assert given["machine"]["versions"]["tinyrnn"]
     assert (tmp_path / "out" / "bench.md").stat().st_size > 500
     assert (tmp_path / "out" / "bench.png").exists()

@@ -8,6 +8,7 @@ longer gives the fused LSTM.
 from __future__ import annotations
 
 import os
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -78,9 +79,9 @@ def whole_sequence(workload: Workload) -> Any:
     return tf.keras.Model(inputs, x)
 
 
-def converted(workload: Workload, folder: Path) -> Path:
-    """The workload's .tflite file."""
-    target = folder / f"{workload.name}.tflite"
+def converted(workload: Workload, folder: Path, quantize: bool) -> Path:
+    """The workload's .tflite file; its weights int8 and activations quantized at run time, or all float32."""
+    target = folder / f"{workload.name}{'.int8' if quantize else ''}.tflite"
     if target.exists():
         return target
     for module in ("tensorflow", "tf_keras"):
@@ -95,6 +96,8 @@ def converted(workload: Workload, folder: Path) -> Path:
         converter = tf.lite.TFLiteConverter.from_concrete_functions([module.step.get_concrete_function()], module)
     else:
         converter = tf.lite.TFLiteConverter.from_keras_model(whole_sequence(workload))
+    if quantize:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
     replace(target, converter.convert())
     return target
 
@@ -102,13 +105,13 @@ def converted(workload: Workload, folder: Path) -> Path:
 class Invoked(Session):
     """set_tensor, invoke, get_tensor; the states of a step are fed back."""
 
-    def __init__(self, workload: Workload, folder: Path) -> None:
+    def __init__(self, workload: Workload, folder: Path, quantize: bool = False) -> None:
         super().__init__(workload)
         if workload.call.carried and workload.call.steps > 1:
             raise SkipError("blocks with a carried state have no ready-made layer")
         if not workload.reset_after:
             raise SkipError("Keras's GRU that resets before its product is not compared")
-        self.interpreter = Interpreter(model_path=str(converted(workload, folder)), num_threads=1)
+        self.interpreter = Interpreter(model_path=str(converted(workload, folder, quantize)), num_threads=1)
         self.interpreter.allocate_tensors()
         self.ties = []
         if workload.states():
@@ -146,4 +149,4 @@ class Invoked(Session):
         return returned if self.ties else returned.transpose(1, 0, 2)
 
 
-ENGINES = {"litert": Invoked}
+ENGINES = {"litert": Invoked, "litert_int8": partial(Invoked, quantize=True)}

@@ -6,10 +6,13 @@ from __future__ import annotations
 import json
 import subprocess
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+import tinyrnn
 
 from ..workloads import Floats, Workload
 from .base import Session, Timing, step_program
@@ -50,11 +53,11 @@ class Program(Session):
 class Library(Program):
     """trn_stream_step or trn_stream_run."""
 
-    def __init__(self, workload: Workload, folder: Path) -> None:
+    def __init__(self, workload: Workload, folder: Path, quantize: str | None = None) -> None:
         call = workload.call
         kind = "step" if call.steps == 1 else "run" if call.carried else "whole"
         shape = ["--call", kind, "--steps", call.steps, "--batch", call.batch]
-        super().__init__(workload, [converted(workload, folder), *shape])
+        super().__init__(workload, [converted(workload, folder, quantize), *shape])
 
     def outputs(self, xs: Floats) -> Floats:
         done = subprocess.run([*self.command, "--feed"], input=xs.tobytes(), capture_output=True, check=False)
@@ -64,10 +67,12 @@ class Library(Program):
 
 
 class Ceiling(Program):
-    """Reads of the weights' bytes and nothing else: a call reads them once, as a step must."""
+    """Reads of the bytes of a file's weights and nothing else: a call reads them once, as a step must."""
 
-    def __init__(self, workload: Workload, folder: Path) -> None:
-        super().__init__(workload, ["--ceiling", workload.weight_bytes])
+    def __init__(self, workload: Workload, folder: Path, quantize: str | None = None) -> None:
+        weights = tinyrnn.load(converted(workload, folder, quantize)).memory()["weights"]
+        super().__init__(workload, ["--ceiling", weights])
 
 
 ENGINES = {"tinyrnn_c": Library, "ceiling": Ceiling}
+ENGINES |= {f"{name}_int8": partial(made, quantize="int8") for name, made in ENGINES.items()}

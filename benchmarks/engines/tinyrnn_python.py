@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ from ..workloads import Floats, Workload
 from .base import Session, SkipError, onnx_file, replace
 
 
-def converted(workload: Workload, folder: Path) -> Path:
+def converted(workload: Workload, folder: Path, quantize: str | None = None) -> Path:
     """The workload's .trnn file, made anew each time: by the converter that is installed now."""
-    target = folder / f"{workload.name}.trnn"
-    content, _ = convert_bytes(onnx_file(workload, folder))
+    target = folder / f"{'.'.join(filter(None, (workload.name, quantize)))}.trnn"
+    content, _ = convert_bytes(onnx_file(workload, folder), quantize=quantize)
     replace(target, content)
     return target
 
@@ -26,10 +27,10 @@ def converted(workload: Workload, folder: Path) -> Path:
 class Python(Session):
     """`stream.step` or `stream.run` where the state goes on, else `model.run`."""
 
-    def __init__(self, workload: Workload, folder: Path) -> None:
+    def __init__(self, workload: Workload, folder: Path, quantize: str | None = None) -> None:
         super().__init__(workload)
         call = workload.call
-        self.model = tinyrnn.load(converted(workload, folder))
+        self.model = tinyrnn.load(converted(workload, folder, quantize))
         self.stream = self.model.stream() if call.carried else None
         self.isa = self.model.isa
         self.y = np.zeros((call.steps, call.batch, workload.hidden), np.float32)
@@ -68,4 +69,4 @@ class Bound(Python):
         return self.step()
 
 
-ENGINES = {"tinyrnn": Python, "tinyrnn_bound": Bound}
+ENGINES = {"tinyrnn": Python, "tinyrnn_bound": Bound, "tinyrnn_int8": partial(Python, quantize="int8")}

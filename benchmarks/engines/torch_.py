@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def parameters(workload: Workload) -> list[dict[str, Any]]:
 class Torch(Session):
     """A module of whole layers, or a cell a layer."""
 
-    def __init__(self, workload: Workload, folder: Path) -> None:
+    def __init__(self, workload: Workload, folder: Path, quantize: bool = False) -> None:
         super().__init__(workload)
         if not workload.reset_after:
             raise SkipError("PyTorch has no GRU that resets before its product")
@@ -50,8 +51,20 @@ class Torch(Session):
         else:
             self.module = LAYERS[workload.cell](workload.input, workload.hidden, workload.layers).eval()
             self.module.load_state_dict({f"{name}_l{k}": v for k, one in enumerate(layers) for name, v in one.items()})
+        if quantize:
+            self.quantize()
         self.feed(workload.inputs()[0])
         self.reset()
+
+    def quantize(self) -> None:
+        """int8 weights, activations quantized at run time."""
+        if not self.single and self.workload.cell == "rnn":
+            raise SkipError("PyTorch quantizes cells of an RNN alone")
+        kinds = {*LAYERS.values(), *SINGLE.values()}
+        # What is given is not exchanged, only what is in it.
+        held = torch.nn.ModuleList(self.cells if self.single else [self.module])
+        made = torch.ao.quantization.quantize_dynamic(held, kinds, dtype=torch.qint8)
+        self.cells, self.module = list(made), made[0]
 
     def feed(self, x: Floats) -> None:
         x = np.array(x)
@@ -92,4 +105,4 @@ class Torch(Session):
             return super().each(count)
 
 
-ENGINES = {"torch": Torch}
+ENGINES = {"torch": Torch, "torch_int8": partial(Torch, quantize=True)}
