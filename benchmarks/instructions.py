@@ -35,6 +35,7 @@ SIZES = (16, 64, 128)
 WORKLOADS = [Workload("step", "lstm", n, n) for n in SIZES]
 WORKLOADS += [Workload("step", "gru", n, n, reset_after=after) for after in (True, False) for n in SIZES]
 WORKLOADS += [Workload("step", "rnn", n, n) for n in SIZES]
+IN_INT8 = ("lstm", "gru")  # cells that are counted in int8 too
 
 TOOL = ("valgrind", "--tool=callgrind", "--toggle-collect=trn_stream_step", "--callgrind-out-file=/dev/null")
 
@@ -89,10 +90,12 @@ def count(model: Path, isa: str) -> int:
 
 
 def count_all(workloads: Sequence[Workload]) -> tuple[Counts, dict[str, str]]:
-    """The counts by "isa/network", and why an instruction set has none."""
+    """The counts by "isa/network" or "isa/network_int8", and why an instruction set has none."""
     counts, absent = {}, {}
     with tempfile.TemporaryDirectory() as folder:
         models = {workload.network: converted(workload, Path(folder)) for workload in workloads}
+        quantized = [workload for workload in workloads if workload.cell in IN_INT8]
+        models |= {f"{workload.network}_int8": converted(workload, Path(folder), "int8") for workload in quantized}
         for isa in instruction_sets():
             # Under the tool too, which knows fewer instruction sets than processors do.
             for prefix in ((), TOOL):
