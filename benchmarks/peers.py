@@ -8,6 +8,7 @@ w.const, w.x_data(n).
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,10 @@ from tinyrnn.converters import convert_bytes
 class TinyRNN(Session):
     """`stream.bind` where the state goes on, else `model.run`."""
 
-    def __init__(self, w: Any) -> None:
+    def __init__(self, w: Any, quantize: str | None = None) -> None:
         real = w.mode == "real"
         bind = {name: value for name, value, _ in w.const} if real else {}
-        content, _ = convert_bytes(Path(w.path if real else w.ensure_onnx()), bind=bind)
+        content, _ = convert_bytes(Path(w.path if real else w.ensure_onnx()), bind=bind, quantize=quantize)
         self.model = tinyrnn.load(content)
         self.x = np.ascontiguousarray(w.x_data(1)[0] if real else w.x())
         self.stacks = real
@@ -46,5 +47,5 @@ class TinyRNN(Session):
         return np.stack(ys) if self.stacks else np.concatenate(ys)
 
 
-ENGINES = {"tinyrnn": TinyRNN}
+ENGINES = {"tinyrnn": TinyRNN, "tinyrnn_int8": partial(TinyRNN, quantize="int8")}
 COLD = {"tinyrnn": ("tinyrnn", ["tinyrnn"])}
