@@ -110,7 +110,7 @@ def test_int8_is_near_and_is_not_float32(cell, engine, tmp_path, program):
     if reason := engines.missing(engine):
         pytest.skip(reason)
     for name in workloads.SETS:
-        workload = Workload(name, cell, 24, 8, 2)
+        workload = Workload(name, cell, 40, 8, 2)  # LiteRT leaves matrices of less than 1024 weights in float32
         with suppress(*() if engine in engines.OURS else (engines.SkipError,)):
             session = engines.load(engine, workload, tmp_path)
             error = np.abs(session.outputs(workload.inputs()) - oracle.outputs(workload)).max()
@@ -481,6 +481,7 @@ def test_the_other_harness_takes_our_adapter(tmp_path):
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in (folder / "own.jsonl").read_text(encoding="utf-8").splitlines()]
     modes = ("step", "seq", "batch")
-    assert {(row["engine"], row["mode"]) for row in rows} == {(e, m) for e in ("tinyrnn", "tinyrnn_int8") for m in modes}
+    names = ("tinyrnn", "tinyrnn_int8")
+    assert {(row["engine"], row["mode"]) for row in rows} == {(name, mode) for name in names for mode in modes}
     assert all(row["ns_per_step"] > 0 for row in rows), rows
     assert all((1e-4 < row["max_err"] < 0.05) if "int8" in row["engine"] else row["max_err"] < 1e-6 for row in rows)
