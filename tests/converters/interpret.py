@@ -315,7 +315,8 @@ class Cell:
     def times(self, x: np.ndarray, w: Any, start: Any, what: int) -> np.ndarray:
         """start + x w; `what` is multiplied: 0 x, 1 h, 2 r * h."""
         if isinstance(w, exact.Bytes):
-            return exact.product(x, w, start, self.ranges[what], fine=2 if len(w.planes) > 1 else int(what == 0)).astype(x.dtype)
+            fine = 2 if len(w.planes) > 1 else int(what == 0)
+            return exact.product(x, w, start, self.ranges[what], fine).astype(x.dtype)
         return start + x @ w
 
     def sums(self, x: np.ndarray, h: np.ndarray) -> np.ndarray:
