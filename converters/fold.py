@@ -30,7 +30,7 @@ ONLY_FOLDED = frozenset(
 _LOWERED = frozenset(
     [
         *("ConstantOfShape", "Expand", "Range", "Tile", "OneHot", "Einsum"),
-        *("Conv", "ConvTranspose", "MaxPool", "AveragePool"),
+        *("Conv", "ConvTranspose", "MaxPool", "AveragePool", "Resize", "Upsample"),
     ]
 )
 

@@ -87,9 +87,9 @@ GlobalMaxPool Greater GreaterOrEqual GroupNormalization HardSigmoid HardSwish Ha
 IsInf IsNaN
 LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax LpNormalization MatMul Max MaxPool Mean
 MeanVarianceNormalization Min Mish Mod Mul Neg OneHot Or PRelu Pad Pow RMSNormalization Reciprocal ReduceL1 ReduceL2
-ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu Reshape
+ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu Reshape Resize
 ReverseSequence Round Scatter ScatterElements ScatterND Selu Shape Shrink Sigmoid Sign Sin Size Slice Softmax Softplus
-Softsign Split Sqrt Squeeze Sub Sum Swish Tanh ThresholdedRelu Tile Transpose Unsqueeze Where Xor
+Softsign Split Sqrt Squeeze Sub Sum Swish Tanh ThresholdedRelu Tile Transpose Unsqueeze Upsample Where Xor
 """
 OPERATORS = NAMES.split()
 
@@ -99,11 +99,13 @@ STEERING = {
     "OneHot": [1],
     "Pad": [1, 3],
     "Reshape": [1],
+    "Resize": [1, 2, 3],
     "Slice": [1, 2, 3, 4],
     "Split": [1],
     "Squeeze": [1],
     "Tile": [1],
     "Unsqueeze": [1],
+    "Upsample": [1],
 } | {op: [1] for op in OPERATORS if op.startswith("Reduce")}
 
 TYPES = {getattr(TensorProto, t) for t in ("FLOAT", "FLOAT16", "DOUBLE", "INT64", "INT32", "INT8", "UINT8", "BOOL")}

@@ -26,10 +26,13 @@ def lower(ctx: Context, node: OnnxNode, x: Value, indices: Value) -> Value:
     if known is not None and known.size == 1:
         index = known.reshape(-1)[0]
         return _one(ctx, x, axis, index if isinstance(index, dm.Dim) else int(index), indices.rank)
+    return picked(ctx, x, axis, indices)
+
+
+def picked(ctx: Context, x: Value, axis: int, indices: Value) -> Value:
+    """The elements of an axis at indices: a view where these are constant and evenly spaced."""
     seen = _regular(ctx, x, axis, indices)
-    if seen is not None:
-        return seen
-    return _at_run_time(ctx, x, axis, indices)
+    return _at_run_time(ctx, x, axis, indices) if seen is None else seen
 
 
 def taken(ctx: Context, v: Value, axis: int, start: Size, result: Value, step: int = 1) -> Value:

@@ -65,6 +65,7 @@ SHAPES = {
     "RNN": {"X": [3, 1, 2], "W": [1, 4, 2], "R": [1, 4, 4], "B": [1, 8], "sequence_lens": [1], "initial_h": [1, 1, 4]},
     "Range": {"start": np.array(1), "limit": np.array(7), "delta": np.array(2)},
     "Reshape": {"shape": np.array([3, 2])},
+    "Resize": {"roi": [4], "scales": np.array([1, 2]), "sizes": np.array([])},
     "ReverseSequence": {"sequence_lens": [3]},
     "ScatterND": {"indices": [2, 1]},
     "Slice": {"starts": np.array([0]), "ends": np.array([2]), "axes": np.array([1]), "steps": np.array([1])},
@@ -72,6 +73,7 @@ SHAPES = {
     "Squeeze": {"data": [2, 1, 3], "axes": np.array([1])},
     "Tile": {"repeats": np.array([1, 2])},
     "Unsqueeze": {"axes": np.array([0])},
+    "Upsample": {"scales": np.array([1, 2])},
 } | {op: {"axes": np.array([1])} for _, op in registry.LOWERINGS if op.startswith("Reduce")}
 
 #: Attributes that a node needs, or that stand for an input of later opsets; those that an opset has not are left out.
@@ -93,6 +95,7 @@ ATTRIBUTES = {
     "Split": {"axis": 1, "split": [1, 2]},
     "Squeeze": {"axes": [1]},
     "Unsqueeze": {"axes": [0]},
+    "Upsample": {"scales": [1.0, 2.0]},
 }
 OUTPUTS = {"GRU": 2, "LSTM": 3, "RNN": 2, "Split": 2}
 
@@ -103,7 +106,9 @@ BY_TINYRNN = {
     "GroupNormalization": "its variance is the difference of two large numbers",
     "MeanVarianceNormalization": "it adds float32 to float16",
     "OneHot": "it subtracts booleans",
+    "Resize": "it reads sizes that are empty",
     "Scatter": "it has none",
+    "Upsample": "it has no attribute for the scales",
 }
 
 ROWS = [
