@@ -30,7 +30,8 @@ ONLY_FOLDED = frozenset(
 _LOWERED = frozenset(
     [
         *("ConstantOfShape", "Expand", "Range", "Tile", "OneHot", "Einsum"),
-        *("Conv", "ConvTranspose", "MaxPool", "AveragePool", "Resize", "Upsample"),
+        *("Conv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool"),
+        *("Resize", "Upsample", "Col2Im", "MaxUnpool"),
     ]
 )
 

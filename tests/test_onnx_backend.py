@@ -81,11 +81,11 @@ def test_none_is_missing():
 
 #: Operators all of whose node tests must pass, but for those that `excluded` gives a reason for.
 NAMES = """
-Abs Add And ArgMax ArgMin AveragePool BatchNormalization Cast CastLike Ceil Celu Clip Concat Conv ConvTranspose Cos Div
-Dropout Einsum Elu Equal Erf Exp Expand Flatten Floor Gather GatherElements GatherND Gelu Gemm GlobalAveragePool
-GlobalMaxPool Greater GreaterOrEqual GroupNormalization HardSigmoid HardSwish Hardmax Identity InstanceNormalization
-IsInf IsNaN
-LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax LpNormalization MatMul Max MaxPool Mean
+Abs Add AffineGrid And ArgMax ArgMin AveragePool BatchNormalization BlackmanWindow Cast CastLike Ceil Celu
+CenterCropPad Clip Col2Im Concat Conv ConvTranspose Cos Div Dropout Einsum Elu Equal Erf Exp Expand Flatten Floor
+Gather GatherElements GatherND Gelu Gemm GlobalAveragePool GlobalMaxPool Greater GreaterOrEqual GroupNormalization
+HammingWindow HannWindow HardSigmoid HardSwish Hardmax Identity InstanceNormalization IsInf IsNaN LRN
+LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax LpNormalization LpPool MatMul Max MaxPool MaxUnpool Mean
 MeanVarianceNormalization Min Mish Mod Mul Neg OneHot Or PRelu Pad Pow RMSNormalization Reciprocal ReduceL1 ReduceL2
 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu Reshape Resize
 ReverseSequence Round Scatter ScatterElements ScatterND Selu Shape Shrink Sigmoid Sign Sin Size Slice Softmax Softplus
@@ -95,7 +95,14 @@ OPERATORS = NAMES.split()
 
 #: Inputs that are shapes, axes or counts, and are bound when converting.
 STEERING = {
+    "AffineGrid": [1],
+    "BlackmanWindow": [0],
+    "CenterCropPad": [1],
+    "Col2Im": [1, 2],
     "Expand": [1],
+    "HammingWindow": [0],
+    "HannWindow": [0],
+    "MaxUnpool": [2],
     "OneHot": [1],
     "Pad": [1, 3],
     "Reshape": [1],
@@ -115,7 +122,6 @@ LEFT_OUT = {
     "test_batchnorm_example_training": "training",
     "test_batchnorm_epsilon_training": "training",
     "test_training_dropout": "training",
-    "test_maxpool_with_argmax": "the output Indices is refused",
     "test_pow_types_int": "powers of integers are refused",
     "test_reshape_allowzero_reordered": "an input without elements",
     "test_split_zero_size_splits": "an input without elements",

@@ -87,6 +87,21 @@ def _convolve(ctx: Context, x: Value, weights: Tensor, bias: Value | None, outpu
     return replace(values.of_tensor(target, x.dtype), time=time, late=x.late)
 
 
+def summed(ctx: Context, x: Value, window: Window) -> Value:
+    """The sum of each window, of every channel by itself: a convolution with ones."""
+    channels = x.dims[1]
+    if not isinstance(channels, int):
+        ctx.sizes.bind_hints(ctx.sizes.tried(channels), ctx.where)
+        raise NodeError(f"sums windows of {show(x.dims)}, whose channels must be constant")
+    time = follow_time(ctx, x, window, False)
+    ones = values.of_array(np.ones((channels, 1, 1, *(a.kernel for a in window.axes)), np.float32), x.dtype)
+    weights = _packed(ctx, ones, [0, 1, *range(3, ones.rank), 2])
+    target = ctx.new((*x.dims[:2], *window.sizes), "F32")
+    source, numbers = ctx.operand(bordered(ctx, x, window, 0.0)), window.numbers()
+    ctx.emit("conv", [source, weights], [target], function="IDENTITY", alpha=0.0, beta=0.0, window=numbers)
+    return replace(values.of_tensor(target, x.dtype), time=time, late=x.late)
+
+
 def _check(x: Value, w: Value) -> int:
     rank = spatial_rank(x)
     if w.rank != x.rank:

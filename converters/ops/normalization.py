@@ -18,6 +18,7 @@ from ..values import Value
 from .elementwise import arithmetic, cast, require_broadcast, scalar
 from .logic import choose, compare
 from .reductions import reduced
+from .window import LIMIT, Axis, Window
 
 _BATCH = "X:floats scale:X B:X mean:X var:X"
 _BATCH_14 = "X:floats scale:floats B:scale input_mean:floats input_var:input_mean"
@@ -182,6 +183,27 @@ def lower_mean_variance(ctx: Context, node: OnnxNode, x: Value) -> Value:
     return arithmetic(ctx, "DIV", distance, deviation)
 
 
+@lowering("LRN", inputs="X:floats", attributes="alpha beta bias size")
+def lower_local_response(ctx: Context, node: OnnxNode, x: Value) -> Value:
+    """x / (bias + alpha * mean of x^2 in a window over channels) ** beta; what is not there counts as 0 in the mean."""
+    size = ctx.attribute("size", 0)
+    if not 0 < size <= LIMIT or x.rank < 2:
+        raise NodeError(f"attribute 'size' is {size}, a number of channels; its input has the shape {show(x.dims)}")
+    if x.time is not None and x.time.axis == 1:
+        ctx.not_streamable("normalises over the steps of the sequence")
+        x = replace(x, time=None)
+    squares = arithmetic(ctx, "MUL", x, x)
+    apart = ctx.reshape(squares, (x.dims[0], 1, x.dims[1], dm.product(x.dims[2:])))
+    window = Window([Axis(size, 1, 1, (size - 1) // 2, size // 2), Axis(1)], list(apart.dims[2:]))
+    target = ctx.new(apart.dims, "F32")
+    numbers = window.numbers()
+    ctx.emit("pool", [ctx.operand(apart)], [target], kind="AVERAGE", count_padding=1, window=numbers)
+    mean = ctx.reshape(replace(values.of_tensor(target, x.dtype), time=apart.time, late=x.late), x.dims)
+    alpha, beta = ctx.attribute("alpha", 1e-4), ctx.attribute("beta", 0.75)
+    base = ctx.elementwise("AFFINE", mean, alpha=alpha, beta=ctx.attribute("bias", 1.0))
+    return arithmetic(ctx, "DIV", x, arithmetic(ctx, "POW", base, scalar(beta, x.dtype)))
+
+
 # ---- references ------------------------------------------------------------------------------------------------------
 
 
@@ -250,3 +272,13 @@ def reference_mean_variance(node: OnnxNode, x: np.ndarray) -> np.ndarray:
     """With 1e-9 beside the deviation."""
     axes = tuple(node.attributes.get("axes", [0, 2, 3]))
     return np.asarray((x - x.mean(axis=axes, keepdims=True)) / (x.std(axis=axes, keepdims=True) + 1e-9))
+
+
+@reference("LRN")
+def reference_local_response(node: OnnxNode, x: np.ndarray) -> np.ndarray:
+    """Shifted squares, added up."""
+    a = node.attributes
+    size, channels = a["size"], x.shape[1]
+    wide = np.pad(x * x, [(0, 0), ((size - 1) // 2, size // 2), *[(0, 0)] * (x.ndim - 2)])
+    total = sum(wide[:, k : k + channels] for k in range(size))
+    return np.asarray(x / (a.get("bias", 1.0) + a.get("alpha", 1e-4) / size * total) ** a.get("beta", 0.75))

@@ -57,7 +57,7 @@ def _pad(ctx: Context, x: Value, pads: list[Size], axes: list[int], fill: Value)
     wide = [(axis, _positive(ctx, begin), _positive(ctx, end)) for axis, begin, end in widths]
     for axis, begin, end in wide:
         if begin != 0 or end != 0:
-            x = _widened(ctx, x, axis, begin, end, mode, fill)
+            x = widened(ctx, x, axis, begin, end, mode, fill)
     return x
 
 
@@ -88,7 +88,8 @@ def _cut(ctx: Context, x: Value, axis: int, begin: Size, end: Size) -> Value:
     return values.slice_axis(x, axis, first, length)
 
 
-def _widened(ctx: Context, x: Value, axis: int, begin: Size, end: Size, mode: str, fill: Value) -> Value:
+def widened(ctx: Context, x: Value, axis: int, begin: Size, end: Size, mode: str, fill: Value) -> Value:
+    """x with borders before and behind one axis; `fill` has the one element of constant ones."""
     length = x.dims[axis]
     if x.time is not None and x.time.axis == axis:
         if end == 0:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -156,6 +157,25 @@ def bordered(ctx: Context, x: Value, window: Window, number: float) -> Value:
             start = start + part.dims[axis]
         x = replace(whole, time=x.time, late=x.late)
     return x
+
+
+def places(window: Window, lengths: list[int], column_major: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """(where each tap looks in the flattened spatial axes, whether that is inside), both [outputs, taps].
+
+    Outputs and taps are in row-major order; what is flattened is, unless its first axis is to be the fastest.
+    """
+    rank = len(lengths)
+    strides = [math.prod(lengths[:i] if column_major else lengths[i + 1 :]) for i in range(rank)]
+    at, inside = np.zeros((), np.int64), np.ones((), bool)
+    for i, (axis, length, size) in enumerate(zip(window.axes, lengths, window.sizes, strict=True)):
+        assert isinstance(size, int)
+        seen = np.arange(size)[:, None] * axis.stride + np.arange(axis.kernel) * axis.dilation - axis.begin
+        shape = [1] * (2 * rank)
+        shape[i], shape[rank + i] = seen.shape
+        at = at + (seen * strides[i]).reshape(shape)
+        inside = inside & ((seen >= 0) & (seen < length)).reshape(shape)
+    taps = math.prod(axis.kernel for axis in window.axes)
+    return at.reshape(-1, taps), inside.reshape(-1, taps)
 
 
 def follow_time(ctx: Context, x: Value, window: Window, mixes_channels: bool) -> Time | None:

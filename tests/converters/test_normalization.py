@@ -103,6 +103,16 @@ def test_mean_variance_normalization():
     agree(proto, ort=False, x=random(2, 6))
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 9])
+@pytest.mark.parametrize("shape", [(2, 4), (2, 6, 5), (2, 6, 3, 4)])
+def test_local_response_normalization(size, shape):
+    one = node("LRN", "x", "y", size=size, alpha=0.3, beta=0.6, bias=0.8)
+    x = random(*shape, scale=2)
+    agree(model([one], {"x": ["n", *shape[1:]]}, "y"), ort=size % 2 == 1 and len(shape) == 4, x=x)
+    with pytest.raises(ConversionError, match="'size' is 0"):
+        lowered(model([node("LRN", "x", "y", size=0)], {"x": [1, 4]}, "y"))
+
+
 def test_the_time_axis_may_be_beside_what_is_normalised_but_not_in_it():
     weights = {"r": random(1, 5, 4), "h": random(1, 5, 5), "s": random(5), "s4": random(4)}
     rnn = node("RNN", "x r h", "a", hidden_size=5)

@@ -143,6 +143,35 @@ def test_pools_of_small_integers_and_older_opsets():
         lowered(model([node("MaxPool", "x", "y", kernel_shape=[2], ceil_mode=1)], {"x": [1, 1, 4]}, "y", opset=8))
 
 
+@pytest.mark.parametrize("attributes", POOLS)
+@pytest.mark.parametrize("p", [1, 2, 3])
+@pytest.mark.parametrize("dims", [[2, 3, 7, 8], ["n", 3, "h", "w"]])
+def test_norms_of_windows(attributes, p, dims):
+    proto = model([node("LpPool", "x", "y", p=p, **attributes)], {"x": dims}, "y", opset=18)
+    # onnxruntime rounds its output down in SAME_LOWER, and up beyond the input
+    agree(proto, ort="auto_pad" not in attributes and "ceil_mode" not in attributes, x=random(2, 3, 7, 8))
+
+
+def test_norms_of_windows_of_other_ranks_with_dilation():
+    for shape, kernel in (((2, 3, 11), [3]), ((1, 1, 5, 6, 7), [2, 3, 2])):
+        attributes = {"kernel_shape": kernel, "dilations": [2] + [1] * (len(kernel) - 1)}
+        agree(model([node("LpPool", "x", "y", **attributes)], {"x": list(shape)}, "y", opset=18), x=random(*shape))
+    with pytest.raises(ConversionError, match="whose channels must be constant"):
+        lowered(model([node("LpPool", "x", "y", kernel_shape=[2])], {"x": ["n", "c", 4]}, "y"))
+
+
+def test_a_norm_does_not_spread_what_is_no_number():
+    x = np.float32([[[1, np.inf, 2, 3], [np.nan, 0, 1, 1]]])
+    got = run(model([node("LpPool", "x", "y", kernel_shape=[2])], {"x": [1, 2, 4]}, "y"), x=x)["y"]
+    np.testing.assert_allclose(got, [[[np.inf, np.inf, 13**0.5], [np.nan, 1, 2**0.5]]], 1e-6)
+
+
+def test_global_norms():
+    for p in (1, 2, 3):
+        for shape in ((2, 3, 5), (2, 3, 4, 5)):
+            agree(model([node("GlobalLpPool", "x", "y", p=p)], {"x": ["n", *shape[1:]]}, "y"), x=random(*shape))
+
+
 def test_global_pools():
     for shape in ((2, 3, 5), (2, 3, 4, 5)):
         for op in ("GlobalAveragePool", "GlobalMaxPool"):
@@ -166,9 +195,9 @@ REFUSED = [
     (node("ConvTranspose", "x v", "y", pads=[9, 9]), "leaves nothing"),
     (node("ConvTranspose", "x v", "y", output_shape=[0]), "'output_shape' is"),
     (node("MaxPool", "x", "y"), "'kernel_shape' is"),
-    (node("MaxPool", "x", "y i", kernel_shape=[2]), "'Indices'"),
     (node("MaxPool", "x", "y", kernel_shape=[1 << 25], pads=[1 << 25, 1 << 25]), "kernel along spatial axis 0"),
-    (node("LpPool", "x", "y", kernel_shape=[2]), "LpPool"),
+    (node("LpPool", "x", "y", kernel_shape=[2], p=0), "'p' is 0"),
+    (node("GlobalLpPool", "x", "y", p=-1), "'p' is -1"),
 ]
 
 
