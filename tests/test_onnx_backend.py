@@ -82,14 +82,15 @@ def test_none_is_missing():
 #: Operators all of whose node tests must pass, but for those that `excluded` gives a reason for.
 NAMES = """
 Abs Add AffineGrid And ArgMax ArgMin AveragePool BatchNormalization BlackmanWindow Cast CastLike Ceil Celu
-CenterCropPad Clip Col2Im Concat Conv ConvTranspose Cos Div Dropout Einsum Elu Equal Erf Exp Expand Flatten Floor
+CenterCropPad Clip Col2Im Concat Conv ConvTranspose Cos DFT Div Dropout Einsum Elu Equal Erf Exp Expand Flatten Floor
 Gather GatherElements GatherND Gelu Gemm GlobalAveragePool GlobalMaxPool Greater GreaterOrEqual GroupNormalization
 HammingWindow HannWindow HardSigmoid HardSwish Hardmax Identity InstanceNormalization IsInf IsNaN LRN
 LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax LpNormalization LpPool MatMul Max MaxPool MaxUnpool Mean
-MeanVarianceNormalization Min Mish Mod Mul Neg OneHot Or PRelu Pad Pow RMSNormalization Reciprocal ReduceL1 ReduceL2
-ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu Reshape Resize
-ReverseSequence Round Scatter ScatterElements ScatterND Selu Shape Shrink Sigmoid Sign Sin Size Slice Softmax Softplus
-Softsign Split Sqrt Squeeze Sub Sum Swish Tanh ThresholdedRelu Tile Transpose Unsqueeze Upsample Where Xor
+MeanVarianceNormalization MelWeightMatrix Min Mish Mod Mul Neg OneHot Or PRelu Pad Pow RMSNormalization Reciprocal
+ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare
+Relu Reshape Resize ReverseSequence Round STFT Scatter ScatterElements ScatterND Selu Shape Shrink Sigmoid Sign Sin
+Size Slice Softmax Softplus Softsign Split Sqrt Squeeze Sub Sum Swish Tanh ThresholdedRelu Tile Transpose Unsqueeze
+Upsample Where Xor
 """
 OPERATORS = NAMES.split()
 
@@ -99,14 +100,17 @@ STEERING = {
     "BlackmanWindow": [0],
     "CenterCropPad": [1],
     "Col2Im": [1, 2],
+    "DFT": [1, 2],
     "Expand": [1],
     "HammingWindow": [0],
     "HannWindow": [0],
     "MaxUnpool": [2],
+    "MelWeightMatrix": [0, 1, 2, 3, 4],
     "OneHot": [1],
     "Pad": [1, 3],
     "Reshape": [1],
     "Resize": [1, 2, 3],
+    "STFT": [1, 3],
     "Slice": [1, 2, 3, 4],
     "Split": [1],
     "Squeeze": [1],
@@ -122,6 +126,7 @@ LEFT_OUT = {
     "test_batchnorm_example_training": "training",
     "test_batchnorm_epsilon_training": "training",
     "test_training_dropout": "training",
+    "test_dft_inverse": "2e-7 is expected where 0 is right, and the tolerance there is 1e-7",
     "test_pow_types_int": "powers of integers are refused",
     "test_reshape_allowzero_reordered": "an input without elements",
     "test_split_zero_size_splits": "an input without elements",
