@@ -31,7 +31,7 @@ _LOWERED = frozenset(
     [
         *("ConstantOfShape", "Expand", "Range", "Tile", "OneHot", "Einsum"),
         *("Conv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool"),
-        *("Resize", "Upsample", "Col2Im", "MaxUnpool", "DFT", "STFT"),
+        *("Resize", "Upsample", "Col2Im", "MaxUnpool", "DFT", "STFT", "GridSample"),
     ]
 )
 

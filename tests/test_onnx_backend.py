@@ -83,14 +83,14 @@ def test_none_is_missing():
 NAMES = """
 Abs Add AffineGrid And ArgMax ArgMin AveragePool BatchNormalization BlackmanWindow Cast CastLike Ceil Celu
 CenterCropPad Clip Col2Im Concat Conv ConvTranspose Cos DFT Div Dropout Einsum Elu Equal Erf Exp Expand Flatten Floor
-Gather GatherElements GatherND Gelu Gemm GlobalAveragePool GlobalMaxPool Greater GreaterOrEqual GroupNormalization
-HammingWindow HannWindow HardSigmoid HardSwish Hardmax Identity InstanceNormalization IsInf IsNaN LRN
-LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax LpNormalization LpPool MatMul Max MaxPool MaxUnpool Mean
-MeanVarianceNormalization MelWeightMatrix Min Mish Mod Mul Neg OneHot Or PRelu Pad Pow RMSNormalization Reciprocal
-ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare
-Relu Reshape Resize ReverseSequence Round STFT Scatter ScatterElements ScatterND Selu Shape Shrink Sigmoid Sign Sin
-Size Slice Softmax Softplus Softsign Split Sqrt Squeeze Sub Sum Swish Tanh ThresholdedRelu Tile Transpose Unsqueeze
-Upsample Where Xor
+Gather GatherElements GatherND Gelu Gemm GlobalAveragePool GlobalMaxPool Greater GreaterOrEqual GridSample
+GroupNormalization HammingWindow HannWindow HardSigmoid HardSwish Hardmax Identity InstanceNormalization IsInf IsNaN
+LRN LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax LpNormalization LpPool MatMul Max MaxPool MaxUnpool
+Mean MeanVarianceNormalization MelWeightMatrix Min Mish Mod Mul Neg OneHot Or PRelu Pad Pow RMSNormalization
+Reciprocal ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum
+ReduceSumSquare Relu Reshape Resize ReverseSequence Round STFT Scatter ScatterElements ScatterND Selu Shape Shrink
+Sigmoid Sign Sin Size Slice Softmax Softplus Softsign Split Sqrt Squeeze Sub Sum Swish Tanh ThresholdedRelu Tile
+Transpose Unsqueeze Upsample Where Xor
 """
 OPERATORS = NAMES.split()
 

@@ -27,6 +27,7 @@ NOT_TAKEN = {
     ("Gemm", "A"): _SUMS,
     ("Gemm", "B"): _SUMS,
     ("Gemm", "C"): _SUMS,
+    ("GridSample", "X"): "integers between elements are refused",
     ("MatMul", "A"): _SUMS,
     ("MatMul", "B"): _SUMS,
     ("Erf", "input"): _ROOTS,

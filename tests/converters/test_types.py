@@ -44,6 +44,7 @@ SHAPES = {
     "Col2Im": {"input": [1, 4, 3], "image_shape": np.array([6]), "block_shape": np.array([2])},
     "GlobalLpPool": {"X": [1, 2, 5]},
     "GlobalMaxPool": {"X": [1, 2, 5]},
+    "GridSample": {"X": [1, 2, 3, 4], "grid": [1, 2, 3, 2]},
     "GroupNormalization": {"X": [1, 4, 5], "scale": [4], "bias": [4]},
     "If": {"cond": [1]},
     "InstanceNormalization": {"input": [1, 2, 5], "scale": [2], "B": [2]},
