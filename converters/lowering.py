@@ -553,6 +553,8 @@ def _unsupported(node: OnnxNode, missing: list[str]) -> str:
         return f"operators of the domain {node.domain!r} are not supported; export the model with ONNX's own"
     if registry.supported(node.domain, node.op):
         return f"the operator is not supported in opset {node.version}"
+    if node.op in registry.REASONS:
+        return f"this operator is not supported: {registry.REASONS[node.op]}"
     if missing:
         return f"this operator is not supported: ONNX defines it by others, of which {', '.join(missing)} is missing"
     return "this operator is not supported"

@@ -24,6 +24,14 @@ TYPES: dict[str, tuple[str, ...]] = {
 } | {name: (dtype,) for dtype, name in TYPE_NAMES.items()}
 
 
+#: Why some of ONNX's operators are refused, where that is more than that no lowering is written.
+REASONS = {
+    "DeformConv": "its taps are moved by data, which no convolution of the engine does; sample with GridSample instead",
+    "NonMaxSuppression": "how many boxes it selects depends on data, and sizes must not; export the model without it",
+    "RoiAlign": "how many samples it averages may depend on data; sample with GridSample instead",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Input:
     """One input of an operator: ONNX's name of it and the element types that it takes.

@@ -69,3 +69,16 @@ def test_what_a_body_needs_is_named():
     proto = model([node("Bernoulli", "x", "y", name="dice")], {"x": ["n", 4]}, "y")
     with pytest.raises(ConversionError, match="Bernoulli node 'dice': .* of which RandomUniformLike is missing"):
         lowered(proto)
+
+
+@pytest.mark.parametrize(
+    ("one", "reason"),
+    [
+        (node("NonMaxSuppression", "x x", "y", name="boxes"), "how many boxes it selects depends on data"),
+        (node("RoiAlign", "x x x", "y", name="boxes"), "how many samples it averages may depend on data"),
+        (node("DeformConv", "x x x", "y", name="boxes"), "its taps are moved by data"),
+    ],
+)
+def test_operators_that_are_left_out_are_refused_with_a_reason(one, reason):
+    with pytest.raises(ConversionError, match=f"{one.op_type} node 'boxes': this operator is not supported: {reason}"):
+        lowered(model([one], {"x": ["n", 4]}, "y", opset=19))
