@@ -376,8 +376,9 @@ def _tie_named(graph: Graph, given: str, shown: str) -> None:
     _tie(graph, p, o, f"named by the caller; renewed by output {o.name!r}")
 
 
-_SUFFIXES = re.compile(r"(?:[_.]?(?:in|input|init|initial|prev|0|old|n|out|output|next|new|final|last))+$", re.I)
-_PREFIXES = re.compile(r"^(?:(?:in|input|init|initial|prev|old|out|output|next|new|final|last)[_.])+", re.I)
+_OF_STEPS = "in|input|init|initial|prev|past|old|out|output|next|new|final|last|present"
+_SUFFIXES = re.compile(rf"(?:[_.]?(?:{_OF_STEPS}|0|n))+$", re.I)
+_PREFIXES = re.compile(rf"^(?:(?:{_OF_STEPS})[_.])+", re.I)
 _STATE_NAMES = re.compile(
     r"(?:^|[_.])(?:h|c|s|hx|cx|hidden|cell|state|states|memory|mem|cache)(?:[_.]?[hc])?\d*$", re.I
 )

@@ -19,6 +19,7 @@ from ..lowering import Context, show
 from ..onnx_model import OnnxNode
 from ..registry import lowering, reference
 from ..values import Value
+from .slicing import HUGE, joined, part
 from .window import Axis, Window, auto_pad, bordered, follow_time, listed, read, spatial_rank
 
 _ATTRIBUTES = "auto_pad dilations group kernel_shape pads strides"
@@ -120,6 +121,39 @@ def lower_conv(ctx: Context, node: OnnxNode, x: Value, w: Value, bias: Value | N
     apart = ctx.reshape(w, (groups, outputs, *w.dims[1:]))
     taps = list(range(3, 3 + rank))
     return _convolve(ctx, x, _packed(ctx, apart, [0, 1, *taps, 2]), bias, w.dims[0], window)
+
+
+@lowering(
+    "CausalConvWithState",
+    inputs="input:float32/float16 weight:input bias?:input past_state?:input",
+    outputs=2,
+    attributes="activation",
+    since=27,
+)
+def lower_causal(
+    ctx: Context, node: OnnxNode, x: Value, w: Value, bias: Value | None, state: Value | None
+) -> list[Value | None]:
+    """Each channel convolved with what came before it, the state or zeros; the new state is the end of both."""
+    activation = ctx.attribute("activation", "none")
+    if activation not in ("none", "silu", "swish"):
+        raise NodeError(f"attribute 'activation' is {activation!r}; 'none', 'silu' and 'swish' are defined")
+    if x.rank != 3 or w.rank != 3:
+        raise NodeError(f"takes an input and weights of three axes, not {show(x.dims, w.dims)}")
+    (taps,) = _kernel(ctx, w)
+    text = f"its weights of shape {show(w.dims)} are not those of {show(x.dims[1:2])} channels, each with its own"
+    ctx.equal(w.dims[0], x.dims[1], text)
+    ctx.equal(w.dims[1], 1, text)
+    before = (*x.dims[:2], taps - 1)
+    if state is None:
+        state = values.fill(np.zeros(1, np.float32), before, x.dtype)
+    for have, want in zip(state.dims, before, strict=True):
+        ctx.equal(have, want, f"its state of shape {show(state.dims)} is not {show(before)}")
+    whole = joined(ctx, 2, state, x) if taps > 1 else x
+    weights = _packed(ctx, values.insert_axes(w, [1]), [0, 1, 3, 2])
+    y = _convolve(ctx, whole, weights, bias, x.dims[1], read(ctx, whole, [taps]))
+    if activation != "none":
+        y = ctx.elementwise("MUL", y, ctx.elementwise("SIGMOID", y))
+    return [y, part(ctx, whole, 2, x.dims[2], HUGE) if node.outputs[1] else None]
 
 
 @lowering("ConvTranspose", inputs="X:floats W:X B?:X", attributes=_ATTRIBUTES + " output_padding output_shape")
@@ -253,3 +287,18 @@ def reference_transposed(node: OnnxNode, x: np.ndarray, w: np.ndarray, bias: np.
     inside = [slice(max(0, b), max(0, b) + f - b - e) for (b, e), f in zip(cuts, full, strict=True)]
     y = y[last_axes(inside)].reshape(len(x), -1, *[s.stop - s.start for s in inside])
     return np.asarray(y if bias is None else y + bias.reshape(-1, *[1] * rank))
+
+
+@reference("CausalConvWithState")
+def reference_causal(
+    node: OnnxNode, x: np.ndarray, w: np.ndarray, bias: np.ndarray | None = None, state: np.ndarray | None = None
+) -> list[np.ndarray]:
+    """Tap by tap."""
+    taps, length = w.shape[2], x.shape[2]
+    whole = np.concatenate([np.zeros((*x.shape[:2], taps - 1)) if state is None else state, x], 2)
+    y = np.zeros(x.shape) if bias is None else np.broadcast_to(bias[:, None], x.shape)
+    for i in range(taps):
+        y = y + w[:, :, i] * whole[:, :, i : i + length]
+    if node.attributes.get("activation", "none") != "none":
+        y = y / (1 + np.exp(-y))
+    return [y, whole[:, :, length:]]

@@ -122,6 +122,16 @@ def lower_range(ctx: Context, node: OnnxNode, start: Value, limit: Value, delta:
     return values.of_tensor(target)
 
 
+def places(ctx: Context, count: Size) -> Value:
+    """0, 1, ... count - 1 as int64."""
+    if isinstance(count, int):
+        return values.of_array(np.arange(count), "I64")
+    target = ctx.new((count,), "I64")
+    ends = [values.of_array(np.array(n, np.int64), "I64") for n in (0, 1)]
+    ctx.emit("range", [ctx.operand(v) for v in ends], [target])
+    return values.of_tensor(target)
+
+
 @lowering("Tile", inputs="input:any repeats:int64")
 def lower_tile(ctx: Context, node: OnnxNode, x: Value, repeats: Value) -> Value:
     """Along axes of length 1 it is Expand; along others the axis is repeated through an axis of stride 0 before it."""

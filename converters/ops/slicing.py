@@ -57,11 +57,12 @@ def _slice(
     if len(set(found)) < len(found):
         raise NodeError(f"axes {axes} repeat one")
     for axis, start, end, step in zip(found, starts, ends, steps, strict=True):
-        x = _slice_axis(ctx, x, axis, start, end, step)
+        x = part(ctx, x, axis, start, end, step)
     return x
 
 
-def _slice_axis(ctx: Context, x: Value, axis: int, start: Size, end: Size, step: int) -> Value:
+def part(ctx: Context, x: Value, axis: int, start: Size, end: Size, step: int = 1) -> Value:
+    """The elements from start to before end, every step-th, of an axis: bounds as ONNX's Slice reads them."""
     length = x.dims[axis]
     if step == 0:
         raise NodeError("has a step of 0")
@@ -128,7 +129,7 @@ def lower_split(ctx: Context, node: OnnxNode, x: Value, given: Value | None = No
     results: list[Value | None] = []
     start: Size = 0
     for p in parts:
-        results.append(_slice_axis(ctx, x, axis, start, start + p, 1))
+        results.append(part(ctx, x, axis, start, start + p, 1))
         start = start + p
     return results
 
@@ -136,8 +137,12 @@ def lower_split(ctx: Context, node: OnnxNode, x: Value, given: Value | None = No
 @lowering("Concat", inputs="inputs*:any", attributes="axis")
 def lower_concat(ctx: Context, node: OnnxNode, *operands: Value) -> Value:
     """A new tensor; each operand is copied into its part of it, until a pass lets its producer write there."""
+    return joined(ctx, ctx.axis(ctx.attribute("axis", 0 if node.version < 4 else None), operands[0].rank), *operands)
+
+
+def joined(ctx: Context, axis: int, *operands: Value) -> Value:
+    """The operands one behind the other along an axis, counted from the front; their other axes must agree."""
     first = operands[0]
-    axis = ctx.axis(ctx.attribute("axis", 0 if node.version < 4 else None), first.rank)
     if len(operands) == 1:
         return first
     dims = list(first.dims)
@@ -153,7 +158,7 @@ def lower_concat(ctx: Context, node: OnnxNode, *operands: Value) -> Value:
     same = _one_number(operands)
     if same is not None:
         return values.fill(same, tuple(dims), first.dtype)
-    return _joined(ctx, operands, tuple(dims), axis)
+    return _side_by_side(ctx, operands, tuple(dims), axis)
 
 
 def _one_number(operands: tuple[Value, ...]) -> np.ndarray | None:
@@ -164,7 +169,7 @@ def _one_number(operands: tuple[Value, ...]) -> np.ndarray | None:
     return numbers[0] if len({n.tobytes() for n in numbers}) == 1 else None
 
 
-def _joined(ctx: Context, operands: tuple[Value, ...], dims: tuple[Size, ...], axis: int) -> Value:
+def _side_by_side(ctx: Context, operands: tuple[Value, ...], dims: tuple[Size, ...], axis: int) -> Value:
     time, late = ctx.join_time(list(operands), dims)
     along = time is not None and time.axis == axis
     if along:

@@ -14,13 +14,15 @@ from ..onnx_model import OnnxNode
 from ..registry import lowering, reference
 from ..values import Value
 
+_KINDS = {"Softmax": "SOFTMAX", "LogSoftmax": "LOG_SOFTMAX"}
 
-def _softmax(ctx: Context, node: OnnxNode, x: Value) -> Value:
+
+def softmax(ctx: Context, x: Value, kind: str) -> Value:
+    """SOFTMAX or LOG_SOFTMAX along the last axis."""
     if x.time is not None and x.time.axis == x.rank - 1:
         ctx.not_streamable("normalises over the steps of the sequence")
         x = replace(x, time=None)
     target = ctx.new(x.dims, "F32")
-    kind = "LOG_SOFTMAX" if node.op == "LogSoftmax" else "SOFTMAX"
     ctx.emit("normalize", [ctx.operand(x, rows=True)], [target], kind=kind, epsilon=0.0)
     return replace(values.of_tensor(target, x.dtype), time=x.time, late=x.late)
 
@@ -30,9 +32,9 @@ def lower(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """Along one axis, which is moved to the end and back."""
     axis = ctx.axis(ctx.attribute("axis", -1), x.rank)
     if axis == x.rank - 1:
-        return _softmax(ctx, node, x)
+        return softmax(ctx, x, _KINDS[node.op])
     order = [i for i in range(x.rank) if i != axis] + [axis]
-    result = _softmax(ctx, node, values.transpose(x, order))
+    result = softmax(ctx, values.transpose(x, order), _KINDS[node.op])
     return values.transpose(result, [order.index(i) for i in range(x.rank)])
 
 
@@ -41,12 +43,12 @@ def lower_flattened(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """Before opset 13: all axes from `axis` on are one."""
     axis = ctx.axis(ctx.attribute("axis", 1), x.rank)
     if axis == x.rank - 1:
-        return _softmax(ctx, node, x)
+        return softmax(ctx, x, _KINDS[node.op])
     if x.time is not None and x.time.axis >= axis:
         ctx.not_streamable("normalises over the steps of the sequence")
         x = replace(x, time=None)
     flat = ctx.reshape(x, (*x.dims[:axis], dm.product(x.dims[axis:])))
-    return ctx.reshape(_softmax(ctx, node, flat), x.dims)
+    return ctx.reshape(softmax(ctx, flat, _KINDS[node.op]), x.dims)
 
 
 @reference("Softmax", "LogSoftmax")

@@ -187,7 +187,8 @@ class Run:
             variance = x.var(axis=-1, keepdims=True) + node.attributes["epsilon"]
             self.view(node.outputs[0])[...] = (x - x.mean(axis=-1, keepdims=True)) / np.sqrt(variance)
             return
-        shifted = x - x.max(axis=-1, keepdims=True)
+        with np.errstate(invalid="ignore"):  # minus infinity everywhere gives NaN
+            shifted = x - x.max(axis=-1, keepdims=True)
         total = np.exp(shifted).sum(axis=-1, keepdims=True)
         self.view(node.outputs[0])[...] = shifted - np.log(total) if kind == "LOG_SOFTMAX" else np.exp(shifted) / total
 

@@ -23,6 +23,7 @@ _ROOTS = "roots, logarithms and powers of integers are refused"
 #: (operator, input) -> why ONNX's types for it are not all taken. Whatever is not here is.
 NOT_TAKEN = {
     ("Col2Im", "input"): "sums of bools are refused",
+    ("Attention", "attn_mask"): "what a mask of integers means is not defined",
     ("Einsum", "Inputs"): _SUMS,
     ("Gemm", "A"): _SUMS,
     ("Gemm", "B"): _SUMS,

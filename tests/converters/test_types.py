@@ -20,8 +20,14 @@ from tinyrnn.converters.ir import NUMPY_TYPE, TYPE_NAMES, dump
 
 #: Shapes of inputs where [2, 3] is not one, by operator, then by ONNX's name of the input.
 SHAPES = {
+    "Attention": {
+        **{name: [2, 2, 3, 4] for name in ("Q", "K", "V", "past_key", "past_value")},
+        "attn_mask": [3, 6],
+        "nonpad_kv_seqlen": [2],
+    },
     "AveragePool": {"X": [1, 2, 5]},
     "BatchNormalization": {name: [3] for name in ("scale", "B", "mean", "var", "input_mean", "input_var")},
+    "CausalConvWithState": {"input": [1, 2, 5], "weight": [2, 1, 4], "bias": [2], "past_state": [1, 2, 3]},
     "Clip": {"min": [], "max": []},
     "Conv": {"X": [1, 2, 5], "W": [3, 2, 2], "B": [3]},
     "ConvTranspose": {"X": [1, 2, 5], "W": [2, 3, 2], "B": [3]},
@@ -60,6 +66,14 @@ SHAPES = {
     },
     "LpPool": {"X": [1, 2, 5]},
     "LayerNormalization": {"Scale": [3], "B": [3]},
+    "LinearAttention": {
+        "query": [1, 2, 6],
+        "key": [1, 2, 6],
+        "value": [1, 2, 4],
+        "past_state": [1, 2, 3, 2],
+        "decay": [1, 2, 2],
+        "beta": [1, 2, 2],
+    },
     "MatMul": {"B": [3, 4]},
     "MaxPool": {"X": [1, 2, 5]},
     "LRN": {"X": [3, 3, 2, 2]},
@@ -105,6 +119,7 @@ ATTRIBUTES = {
     "LSTM": {"hidden_size": 4},
     "LRN": {"size": 3},
     "LpPool": {"kernel_shape": [2]},
+    "LinearAttention": {"q_num_heads": 2, "kv_num_heads": 2},
     "MaxPool": {"kernel_shape": [2]},
     "MaxUnpool": {"kernel_shape": [2], "strides": [2]},
     "Mod": {"fmod": 1},  # the default is for integers only until opset 28
@@ -116,7 +131,9 @@ ATTRIBUTES = {
     "Unsqueeze": {"axes": [0]},
     "Upsample": {"scales": [1.0, 2.0]},
 }
-OUTPUTS = {"GRU": 2, "LSTM": 3, "RNN": 2, "Split": 2}
+#: Inputs that exclude others: left out where the others are given.
+APART = {"Attention": {"nonpad_kv_seqlen"}}
+OUTPUTS = {"CausalConvWithState": 2, "GRU": 2, "LSTM": 3, "LinearAttention": 2, "RNN": 2, "Split": 2}
 
 #: Operators in which ONNX's own reference is mistaken; that of tinyrnn takes its place.
 BY_TINYRNN = {
@@ -172,12 +189,14 @@ def branches():
 
 
 def one_node(op, row, dtypes, constant=True):
-    """Return a model of the node and what it is fed; arrays of SHAPES are initializers, or nothing is."""
+    """Return a model of the node and what it is fed; arrays of SHAPES are initializers, or nothing is and no input is left out."""
     attributes = {k: v for k, v in ATTRIBUTES.get(op, {}).items() if k in row.attributes}
     attributes |= branches() if op == "If" else {}
     names, inputs, constants, feeds = [], {}, {}, {}
     for i, dtype in enumerate(dtypes):
         formal = row.inputs[min(i, len(row.inputs) - 1)].name
+        if constant and formal in APART.get(op, ()):
+            continue
         shape = SHAPES.get(op, {}).get(formal, [2, 3])
         made, name = array(op, shape, dtype, formal), f"x{i}"
         names.append(name)
