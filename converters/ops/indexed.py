@@ -18,6 +18,7 @@ from ..onnx_model import OnnxNode
 from ..registry import lowering, reference
 from ..values import Time, Value
 from .gather import check_range
+from .shapes import places
 
 _SCATTER = "data:any indices:int64/int32 updates:data"
 _KINDS = {"none": "SET", "add": "ADD", "mul": "MUL", "max": "MAX", "min": "MIN"}
@@ -135,11 +136,41 @@ def lower_scatter_elements(ctx: Context, node: OnnxNode, x: Value, indices: Valu
         raise NodeError(f"its indices and updates have the shapes {show(indices.dims, updates.dims)}")
     for a, b in zip(updates.dims, indices.dims, strict=True):
         ctx.equal(a, b, f"its indices and updates have the shapes {show(indices.dims, updates.dims)}")
+    return _scattered(ctx, x, indices, updates, axis, kind)
+
+
+def _scattered(ctx: Context, x: Value, indices: Value, updates: Value, axis: int, kind: str) -> Value:
     parts = (x, indices, updates)
     result = _made(ctx, x, x.dims, parts, _aligned(ctx, parts, axis))
     operands = [ctx.operand(v) for v in parts]
     ctx.emit("scatter_elements", [*operands], [result.tensor], axis=axis, kind=kind)
     return result
+
+
+@lowering(
+    "TensorScatter",
+    inputs="past_cache:any update:past_cache write_indices?:int64",
+    attributes="axis mode",
+    since=24,
+)
+def lower_tensor_scatter(ctx: Context, node: OnnxNode, x: Value, update: Value, first: Value | None) -> Value:
+    """y = x, then y[b, first[b] + i] takes update[b, i]; in a circle, what would lie behind the end is at the front."""
+    axis, mode = ctx.axis(ctx.attribute("axis", -2), x.rank), ctx.attribute("mode", "linear")
+    if mode not in ("linear", "circular"):
+        raise NodeError(f"attribute 'mode' is {mode!r}; 'linear' and 'circular' are defined")
+    if axis == 0:
+        raise NodeError(f"attribute 'axis' is {ctx.attribute('axis', -2)}, which is that of the rows")
+    text = f"its cache and its update have the shapes {show(x.dims, update.dims)}"
+    ctx.equal(x.rank, update.rank, text)
+    for k, (a, b) in enumerate(zip(x.dims, update.dims, strict=True)):
+        ctx.equal(a, x.dims[k] if k == axis else b, text)
+    at = values.insert_axes(places(ctx, update.dims[axis]), list(range(1, x.rank - axis)))
+    if first is not None:
+        ctx.equal(first.dims[0] if first.rank == 1 else 0, x.dims[0], "input 'write_indices' has not one for each row")
+        at = ctx.elementwise("I_ADD", values.insert_axes(first, list(range(1, x.rank))), at)
+    if mode == "circular":
+        at = ctx.elementwise("I_MOD", at, values.of_sizes(values.objects([x.dims[axis]])))
+    return _scattered(ctx, x, ctx.expand(at, update.dims), update, axis, "SET")
 
 
 @lowering("ScatterND", inputs="data:any indices:int64 updates:data", since=11, until=15)
@@ -231,4 +262,18 @@ def reference_scatter_nd(node: OnnxNode, x: np.ndarray, indices: np.ndarray, upd
     result = np.array(x)
     places = [_wrapped(indices[..., k].astype(np.int64), x.shape[k], k) for k in range(indices.shape[-1])]
     _put(node, result, places, updates)
+    return result
+
+
+@reference("TensorScatter", exact=True)
+def reference_tensor_scatter(
+    node: OnnxNode, x: np.ndarray, update: np.ndarray, first: np.ndarray | None = None
+) -> np.ndarray:
+    """Row by row."""
+    axis, result = node.attributes.get("axis", -2) % x.ndim, x.copy()
+    for b in range(len(x)):
+        at = np.arange(update.shape[axis]) + (0 if first is None else first[b])
+        if node.attributes.get("mode", "linear") == "circular":
+            at = at % x.shape[axis]
+        result[b][(slice(None),) * (axis - 1) + (at,)] = update[b]
     return result

@@ -102,6 +102,32 @@ def test_what_attention_refuses():
             lowered(attention(used, names=names, **attributes))
 
 
+@pytest.mark.parametrize("mode", ["linear", "circular"])
+@pytest.mark.parametrize("axis", [-2, 1, 2])
+def test_a_cache_of_fixed_length_is_written_to(mode, axis):
+    shape = {-2: ["B", 3, "N", 2], 1: ["B", "N", 3], 2: ["B", 3, "N"]}[axis]
+    shapes = {"c": shape, "u": ["L" if d == "N" else d for d in shape], "at": (INT64, ["B"])}
+    proto = model([node("TensorScatter", "c u at", "y", axis=axis, mode=mode)], shapes, "y", opset=24)
+    sizes = {"B": 2, "N": 6, "L": 3}
+    c, u = (random(*(sizes.get(d, d) for d in shapes[name]), seed=i) for i, name in enumerate("cu"))
+    compare(proto, c=c, u=u, at=np.array([3, 1] if mode == "linear" else [5, 13]))
+
+
+def test_what_a_write_to_a_cache_refuses():
+    shapes = {"c": [2, 6, 3], "u": [2, 2, 3]}
+    for changed, attributes, message in (
+        ({}, {"mode": "other"}, "'mode' is 'other'"),
+        ({}, {"axis": 0}, "that of the rows"),
+        ({}, {"axis": 2}, "its cache and its update"),
+        ({"u": [2, 3]}, {}, "its cache and its update"),
+        ({"at": (INT64, [3])}, {}, "one for each row"),
+    ):
+        given = shapes | changed
+        one = node("TensorScatter", " ".join(given), "y", **attributes)
+        with pytest.raises(ConversionError, match=message):
+            lowered(model([one], given, "y", opset=24))
+
+
 def test_attention_over_the_sequence_is_no_stream():
     proto = attention({"x": [1, "T", 8]}, names="x x x", q_num_heads=2, kv_num_heads=2)
     graph = lowered(proto, time_axis={"x": 1}).graph

@@ -100,6 +100,7 @@ SHAPES = {
     "Slice": {"starts": np.array([0]), "ends": np.array([2]), "axes": np.array([1]), "steps": np.array([1])},
     "Split": {"split": np.array([1, 2])},
     "Squeeze": {"data": [2, 1, 3], "axes": np.array([1])},
+    "TensorScatter": {"past_cache": [2, 5, 3], "update": [2, 2, 3], "write_indices": [2]},
     "Tile": {"repeats": np.array([1, 2])},
     "Unsqueeze": {"axes": np.array([0])},
     "Upsample": {"scales": np.array([1, 2])},
@@ -189,7 +190,7 @@ def branches():
 
 
 def one_node(op, row, dtypes, constant=True):
-    """Return a model of the node and what it is fed; arrays of SHAPES are initializers, or nothing is and no input is left out."""
+    """Return a model of the node and what it is fed; arrays of SHAPES are initializers, unless all are to be inputs."""
     attributes = {k: v for k, v in ATTRIBUTES.get(op, {}).items() if k in row.attributes}
     attributes |= branches() if op == "If" else {}
     names, inputs, constants, feeds = [], {}, {}, {}
