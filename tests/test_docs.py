@@ -43,6 +43,14 @@ def test_files_that_the_readme_links_to_exist():
         assert (ROOT / target).exists(), target
 
 
+def test_files_that_the_page_on_adding_names_exist():
+    text = (ROOT / "docs" / "adding.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:converters|docs|kernels|tests|tools)/[^`<* ]*)", text)
+    assert len(named) > 20
+    for path in named:
+        assert (ROOT / path).exists(), path
+
+
 def test_versions_agree():
     import tinyrnn
     from tinyrnn import _core

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import sys
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -131,6 +132,7 @@ def ops_page() -> str:
     parts.append(table(["set", "types"], type_sets()))
     parts.append(table(["domain", "operator", "opsets", "inputs and their types", "attributes"], onnx_rows()))
     parts.append("Of constants alone, and so when converting: " + ", ".join(folded_only()) + ".\n")
+    parts.append("Replaced by the body that ONNX gives them, of the above: " + ", ".join(inlined()) + ".\n")
     return "\n".join(parts)
 
 
@@ -145,6 +147,31 @@ def folded_only() -> list[str]:
 
     known = {name for domain, name in registry.REFERENCES.keys() - registry.LOWERINGS.keys() if not domain}
     return sorted(known | fold.ONLY_FOLDED)
+
+
+def inlined() -> list[str]:
+    """Return the operators without a row whose bodies need only what has one, in the ONNX package's node tests."""
+    from onnx.backend.test.loader import load_model_tests
+
+    from tinyrnn.converters import onnx_frontend, registry
+    from tinyrnn.converters.errors import ConversionError
+
+    registry.load_all()
+    found = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the numbers of its test cases, while it makes them
+        cases = load_model_tests(kind="node")
+    for case in cases:
+        (op, *others) = case.model.graph.node
+        if others or op.domain or registry.supported("", op.op_type) or op.op_type in found:
+            continue
+        try:
+            model = onnx_frontend.load(case.model, registry.supported)
+        except ConversionError:  # element types that no tensor has
+            continue
+        if all(registry.supported(node.domain, node.op) for node in model.nodes):
+            found.add(op.op_type)
+    return sorted(found)
 
 
 def type_sets() -> list[list[str]]:
