@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import onnx.defs
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -17,6 +18,8 @@ pytestmark = pytest.mark.skipif(
 
 
 def test_generated_pages_are_up_to_date():
+    if onnx.defs.onnx_opset_version() < 28:
+        pytest.skip("which operators have bodies is that of opset 28; install onnx 1.23 or newer")
     done = subprocess.run([sys.executable, ROOT / "tools" / "gen_docs.py", "--check"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

@@ -210,6 +210,8 @@ def test_left_out_is_refused(name):
 
 def test_each_operator_has_cases(capsys):
     """And how many: with the reasons for those left out."""
+    if onnx.defs.onnx_opset_version() < 28:
+        pytest.skip("the rows are those of opset 28; install onnx 1.23 or newer")
     operators = {operator_of(name) for name in SELECTED}
     claimed = {op for domain, op in registry.LOWERINGS if not domain}
     assert claimed - operators - RECURRENT == set()
