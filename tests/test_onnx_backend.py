@@ -89,6 +89,8 @@ RECURRENT = {"RNN", "LSTM", "GRU"}
 STEERING = {
     *("axes", "axis", "delta", "depth", "ends", "limit", "pads", "repeats", "shape", "size", "split"),
     *("start", "starts", "steps", "ConstantOfShape.input"),
+    *("image_shape", "block_shape", "dft_length", "frame_length", "frame_step", "output_shape", "roi", "scales", "sizes"),
+    *("num_mel_bins", "sample_rate", "lower_edge_hertz", "upper_edge_hertz"),
 }
 
 #: No fewer node tests than these are run.
@@ -99,10 +101,16 @@ LEFT_OUT = {
     "test_batchnorm_example_training": "training",
     "test_batchnorm_epsilon_training": "training",
     "test_training_dropout": "training",
-    "test_maxpool_with_argmax": "the output Indices is refused",
     "test_reshape_allowzero_reordered": "an input without elements",
     "test_split_zero_size_splits": "an input without elements",
 }
+
+
+#: The same of those that are not refused, but expect other numbers.
+OTHER_NUMBERS = {"test_dft_inverse": "2e-7 is expected where 0 is right, and the tolerance there is 1e-7"}
+
+#: Operators of which the package has no node test.
+WITHOUT_CASES = {"GlobalLpPool"}
 
 
 @functools.cache
@@ -156,7 +164,8 @@ def takes_types(graph: Any, node: Any) -> bool:
 
 def reason(name: str) -> str | None:
     """Why a case is not run, or None."""
-    return unclaimed(name) or next((why for start, why in LEFT_OUT.items() if name.startswith(start)), None)
+    left_out = (LEFT_OUT | OTHER_NUMBERS).items()
+    return unclaimed(name) or next((why for start, why in left_out if name.startswith(start)), None)
 
 
 def operator_of(name: str) -> str:
@@ -180,7 +189,7 @@ def steering(name: str) -> set[str]:
 
 registry.load_all()
 SELECTED = [name for name in cases() if operator_of(name) not in RECURRENT and reason(name) is None]
-REFUSED = [name for name in cases() if unclaimed(name) is None and reason(name) is not None]
+REFUSED = [name for name in cases() if unclaimed(name) is None and reason(name) in LEFT_OUT.values()]
 
 
 def run_case(name: str) -> None:
@@ -214,7 +223,7 @@ def test_each_operator_has_cases(capsys):
         pytest.skip("the rows are those of opset 28; install onnx 1.23 or newer")
     operators = {operator_of(name) for name in SELECTED}
     claimed = {op for domain, op in registry.LOWERINGS if not domain}
-    assert claimed - operators - RECURRENT == set()
+    assert claimed - operators - RECURRENT == WITHOUT_CASES
     assert all(any(name.startswith(start) for name in REFUSED) for start in LEFT_OUT)
     assert len(SELECTED) + len(TESTS) >= FLOOR
     why = collections.Counter(filter(None, map(reason, cases())))
