@@ -15,7 +15,7 @@ import argparse
 import struct
 import sys
 
-from mpmath import cos, cosh, erf, erfc, expm1, fabs, inf, log, lu_solve, matrix, mp, mpf, pi, sin, sqrt, tanh
+from mpmath import atan, cos, cosh, erf, erfc, expm1, fabs, inf, log, lu_solve, matrix, mp, mpf, pi, sin, sqrt, tanh
 
 mp.dps = 40
 GRID = 400
@@ -115,6 +115,7 @@ def fit_quotient(high, target, weight, degrees):
 
 HALF_LN2 = mpf("0.3475")  # ln 2 / 2 = 0.34657 and what rounding in the reduction can add
 HALF = mpf("0.5")
+EIGHTH_TURN = mpf("0.41422")  # tan(pi / 8) = 0.414214, likewise
 QUARTER_PI = mpf("0.7865")  # pi / 4 = 0.78540, likewise
 SQRT2_S = mpf("0.1716")  # (sqrt(2) - 1) / (sqrt(2) + 1)
 ERF_SPLIT = mpf("0.925")
@@ -154,6 +155,9 @@ FITS = [
     ("COS", "(cos r - 1 + r**2 / 2) / r**4 in powers of r**2 for |r| <= 0.7865; relative error of cos r",
      mpf(0), QUARTER_PI**2, lambda w: (cos(sqrt(w)) - 1 + w / 2) / w**2, lambda w: w**2 / cos(sqrt(w)),
      range(3), True),
+    ("ATAN", "(atan t - t) / t**3 in powers of t**2 for |t| <= 0.41422; relative error of atan t",
+     mpf(0), EIGHTH_TURN**2, lambda w: (atan(sqrt(w)) - sqrt(w)) / sqrt(w) ** 3, lambda w: w * sqrt(w) / atan(sqrt(w)),
+     range(5), True),
     ("ERF", "erf(x) / x - 1 in powers of x**2 for |x| <= 0.925; relative error of erf x",
      mpf(0), ERF_SPLIT**2, lambda w: erf(sqrt(w)) / sqrt(w) - 1, lambda w: sqrt(w) / erf(sqrt(w)), range(7), True),
     ("ERFC", "log2(1 - erf(x)) for 0.925 <= x <= 4; absolute error of erf x",
@@ -207,6 +211,7 @@ def header():
     lines += [*split("LN2", what, log(2), [15, 24]), ""]
     what = "pi / 2; the first three parts have 11 bits, so that an integer below 2**13 times them is exact"
     lines += [*split("HALF_PI", what, pi / 2, [11, 11, 11, 24]), ""]
+    lines += [*split("QUARTER_TURN", "pi / 2 in two parts", pi / 2, [24, 24]), ""]
     with mp.workdps(80):
         words = int(mp.floor(2 / mp.pi * mpf(2) ** 224))
     lines.append("// 2 / pi: a word before the point and 224 bits behind it, the highest word first.")

@@ -61,6 +61,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "FMOD": lambda x, y, a, b: np.fmod(x, y),
     "SIGN": lambda x, a, b: np.sign(x),
     "WHERE": lambda x, y, z, a, b: np.where(x != 0, y, z),
+    "ATAN": lambda x, a, b: np.arctan(x),
+    "LOG1P": lambda x, a, b: np.log1p(x),
     "EQUAL": lambda x, y, a, b: x == y,
     "LESS": lambda x, y, a, b: x < y,
     "LESS_EQUAL": lambda x, y, a, b: x <= y,
@@ -207,7 +209,7 @@ def lower_clip(ctx: Context, node: OnnxNode, x: Value, low: Value | None, high: 
     return result
 
 
-_TO_TYPE = {1: "F32", 10: "F16", 11: "F64", 7: "I64", 6: "I32", 3: "I8", 2: "U8", 9: "BOOL"}
+TO_TYPE = {1: "F32", 10: "F16", 11: "F64", 7: "I64", 6: "I32", 3: "I8", 2: "U8", 9: "BOOL"}
 
 
 def cast(ctx: Context, x: Value, dtype: str) -> Value:
@@ -241,11 +243,11 @@ def _rounded_to_half(ctx: Context, x: Value) -> Value:
 def lower_cast(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """Floats go to integers towards zero."""
     to = ctx.attribute("to")
-    if to not in _TO_TYPE:
+    if to not in TO_TYPE:
         raise NodeError(
             f"attribute 'to' is {to}; supported are float32, float16, float64, int64, int32, int8, uint8 and bool"
         )
-    return cast(ctx, x, _TO_TYPE[to])
+    return cast(ctx, x, TO_TYPE[to])
 
 
 @lowering("CastLike", inputs="input:any target_type:any", since=15, until=18)
@@ -320,9 +322,9 @@ def reference_cast(node: OnnxNode, x: np.ndarray) -> np.ndarray:
     """As NumPy converts."""
     to = node.attributes.get("to")
     types = {"F32": "f4", "F16": "f2", "F64": "f8", "I64": "i8", "I32": "i4", "I8": "i1", "U8": "u1", "BOOL": "?"}
-    if to not in _TO_TYPE:
+    if to not in TO_TYPE:
         raise NodeError(f"attribute 'to' is {to}, a type that is not supported")
-    return x.astype(types[_TO_TYPE[to]])
+    return x.astype(types[TO_TYPE[to]])
 
 
 @reference("CastLike", exact=True)

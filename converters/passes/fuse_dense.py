@@ -46,6 +46,8 @@ ACTIVATIONS = frozenset(
         "SIN",
         "COS",
         "ERF",
+        "ATAN",
+        "LOG1P",
     ]
 )
 

@@ -40,6 +40,9 @@ INTEGER = {
     "I_EQUAL": lambda a, b: (a == b).astype(np.int64),
     "I_LESS": lambda a, b: (a < b).astype(np.int64),
     "I_LESS_EQUAL": lambda a, b: (a <= b).astype(np.int64),
+    "I_BIT_AND": np.bitwise_and,
+    "I_SHIFT_LEFT": lambda a, b: np.where((b < 0) | (b > 63), 0, np.left_shift(a, np.clip(b, 0, 63))),
+    "I_SHIFT_RIGHT": lambda a, b: np.right_shift(a, np.where((b < 0) | (b > 63), 63, b)),
 }
 
 

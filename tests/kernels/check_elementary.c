@@ -52,6 +52,8 @@ static const struct {
     {"i8 cell sigmoid", I8_CELL_SIGMOID, sigmoid, 0, 1.3e-7, 0},
     {"elu", trn_fn_ELU, elu, 2, 0, 1},
     {"softplus", trn_fn_SOFTPLUS, softplus, 4, 0, 1},
+    {"atan", trn_fn_ATAN, atan, 2.5, 0, 1},
+    {"log1p", trn_fn_LOG1P, log1p, 3, 0, 1},
 };
 
 // |got - exact| in units of the last place of a float near `exact`. NaN, infinities and overflow must agree: 0 or infinity.
@@ -126,6 +128,10 @@ static void specials(const trn_ukernels *table) {
         {trn_fn_TANH, -INFINITY, -1}, {trn_fn_TANH, 9.1f, 1}, {trn_fn_SIGMOID, 0, 0.5f}, {trn_fn_SIGMOID, -0.0f, 0.5f},
         {trn_fn_SIGMOID, INFINITY, 1}, {trn_fn_SIGMOID, -INFINITY, 0}, {trn_fn_ELU, -INFINITY, -1}, {trn_fn_ELU, 0, 0},
         {trn_fn_SOFTPLUS, INFINITY, INFINITY}, {trn_fn_SOFTPLUS, -INFINITY, 0}, {trn_fn_RELU, -INFINITY, 0},
+        {trn_fn_ATAN, 0, 0}, {trn_fn_ATAN, -0.0f, -0.0f}, {trn_fn_ATAN, INFINITY, 0x1.921fb6p+0f},
+        {trn_fn_ATAN, -INFINITY, -0x1.921fb6p+0f}, {trn_fn_ATAN, 1, 0x1.921fb6p-1f}, {trn_fn_LOG1P, 0, 0},
+        {trn_fn_LOG1P, -1, -INFINITY}, {trn_fn_LOG1P, INFINITY, INFINITY}, {trn_fn_LOG1P, -1.5f, NAN},
+        {trn_fn_LOG1P, -INFINITY, NAN}, {trn_fn_LOG1P, 1e-30f, 1e-30f},
         {CELL_TANH, 0, 0}, {CELL_TANH, -0.0f, -0.0f}, {CELL_TANH, INFINITY, 1}, {CELL_TANH, -INFINITY, -1},
         {CELL_TANH, FLT_MAX, 1}, {CELL_TANH, 1e-20f, 1e-20f}, {CELL_TANH, -3e-5f, -3e-5f}, {CELL_SIGMOID, 0, 0.5f},
         {CELL_SIGMOID, -0.0f, 0.5f}, {CELL_SIGMOID, INFINITY, 1}, {CELL_SIGMOID, -INFINITY, 0},

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sine and cosine of any float.
+// Sine, cosine and inverse tangent of any float.
 
 // a = q pi/2 + r for one a from 2^13 up, finite: the fraction of a * 2/pi in integers. 96 bits of 2/pi, from the one
 // worth 2 on, are enough: higher ones make multiples of 4, lower ones less than 2^-70.
@@ -60,4 +60,18 @@ TRN_INLINE vf f32_cos(vf x) {
     vi q;
     vf r = reduce_by_half_pi(vf_abs(x), &q);
     return sine_of_quadrant(r, vi_add(q, vi_set1(1)));
+}
+
+// a itself up to tan(pi/8); to tan(3 pi/8) atan a = pi/4 + atan((a - 1) / (a + 1)); beyond pi/2 + atan(-1 / a).
+TRN_INLINE vf f32_atan(vf x) {
+    vf a = vf_abs(x), one = vf_set1(1.0f);
+    vm middle = vf_lt(vf_set1(0.414213562f), a), far = vf_lt(vf_set1(2.41421356f), a);
+    vf above = vf_select(far, vf_set1(-1.0f), vf_select(middle, vf_sub(a, one), a));
+    vf below = vf_select(far, a, vf_select(middle, vf_add(a, one), one));
+    vf half = vf_set1(0.5f), turn = vf_select(far, one, vf_select(middle, half, vf_zero()));
+    vf t = vf_div(above, below), w = vf_mul(t, t), w2 = vf_mul(w, w);
+    vf p = vf_add(vf_add(vf_set1(TRN_ATAN_2), vf_mul(w, vf_set1(TRN_ATAN_3))), vf_mul(w2, vf_set1(TRN_ATAN_4)));
+    p = vf_add(vf_add(vf_set1(TRN_ATAN_0), vf_mul(w, vf_set1(TRN_ATAN_1))), vf_mul(w2, p));
+    vf tail = vf_add(vf_mul(vf_mul(t, w), p), vf_mul(turn, vf_set1(TRN_QUARTER_TURN_1)));
+    return vf_flip(vf_add(vf_mul(turn, vf_set1(TRN_QUARTER_TURN_0)), vf_add(t, tail)), x);
 }

@@ -33,6 +33,13 @@
 #define TRN_COS_1 -0x1.6c0c28p-10f
 #define TRN_COS_2 0x1.99e80cp-16f
 
+// (atan t - t) / t**3 in powers of t**2 for |t| <= 0.41422; relative error of atan t: 2**-30.4
+#define TRN_ATAN_0 -0x1.55554ap-2f
+#define TRN_ATAN_1 0x1.9991e2p-3f
+#define TRN_ATAN_2 -0x1.23b9a2p-3f
+#define TRN_ATAN_3 0x1.b22456p-4f
+#define TRN_ATAN_4 -0x1.f2e5a8p-5f
+
 // erf(x) / x - 1 in powers of x**2 for |x| <= 0.925; relative error of erf x: 2**-30.1
 #define TRN_ERF_0 0x1.06eba8p-3f
 #define TRN_ERF_1 -0x1.81274p-2f
@@ -86,6 +93,10 @@
 #define TRN_HALF_PI_1 0x1.fb4p-12f
 #define TRN_HALF_PI_2 0x1.444p-24f
 #define TRN_HALF_PI_3 0x1.68c234p-39f
+
+// pi / 2 in two parts
+#define TRN_QUARTER_TURN_0 0x1.921fb6p+0f
+#define TRN_QUARTER_TURN_1 -0x1.777a5cp-25f
 
 // 2 / pi: a word before the point and 224 bits behind it, the highest word first.
 #define TRN_TWO_OVER_PI \

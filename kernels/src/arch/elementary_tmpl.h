@@ -97,10 +97,12 @@ TRN_INLINE vf f32_log(vf x) {
     return vf_select(vf_lt(vf_abs(x), vf_set1(FLT_MIN)), vf_set1(-TRN_INF), y);
 }
 
-// log(1 + x) for 0 <= x <= 1: what rounding lost in u = 1 + x comes back as a first-order term.
+// log(1 + x): what rounding lost in u = 1 + x comes back as a first-order term, which is no number where u is 0 or
+// infinite.
 TRN_INLINE vf f32_log1p(vf x) {
-    vf u = vf_add(vf_set1(1.0f), x), lost = vf_sub(x, vf_sub(u, vf_set1(1.0f)));
-    return vf_add(f32_log(u), vf_div(lost, u));
+    vf u = vf_add(vf_set1(1.0f), x), lost = vf_sub(x, vf_sub(u, vf_set1(1.0f))), rough = f32_log(u);
+    vf y = vf_add(rough, vf_div(lost, u));
+    return vf_select(vf_is_nan(y), rough, y);
 }
 
 // log(1 + e^x) without overflow.

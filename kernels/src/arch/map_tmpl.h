@@ -33,6 +33,8 @@
     F(SOFTSIGN, vf_div(x, vf_add(MAP_ONE, vf_abs(x))))                                                \
     F(SOFTPLUS, f32_softplus(x))                                                                      \
     F(CLIP, vf_at_most(beta, vf_at_least(alpha, x)))                                                  \
+    F(ATAN, f32_atan(x))                                                                              \
+    F(LOG1P, f32_log1p(x))                                                                            \
     F(SIGN, vf_select(vf_lt(x, MAP_ZERO), vf_set1(-1.0f), vf_select(vf_lt(MAP_ZERO, x), MAP_ONE, x)))
 
 // fmodf is exact, hence the same in every C library.

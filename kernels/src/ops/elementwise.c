@@ -221,6 +221,14 @@ static int64_t divide(int64_t a, int64_t b) {
     return b == -1 ? (int64_t)(0 - (uint64_t)a) : a / b;
 }
 
+static int64_t shift_left(int64_t a, int64_t b) { return b < 0 || b > 63 ? 0 : (int64_t)((uint64_t)a << b); }
+
+// What C leaves open for negative numbers is done on their complement.
+static int64_t shift_right(int64_t a, int64_t b) {
+    int64_t n = b < 0 || b > 63 ? 63 : b;
+    return a < 0 ? ~(~a >> n) : a >> n;
+}
+
 // The functions that test floats.
 static void run_test(const instruction *f, size_t n, const float *a, const float *b, int64_t *y) {
 #define EACH(expression)                                \
@@ -292,6 +300,12 @@ static void run_integer(const trn_function_row *row, size_t n, const void *a_reg
         EACH(a[i] < b[i]);
     case trn_fn_I_LESS_EQUAL:
         EACH(a[i] <= b[i]);
+    case trn_fn_I_BIT_AND:
+        EACH((int64_t)((uint64_t)a[i] & (uint64_t)b[i]));
+    case trn_fn_I_SHIFT_LEFT:
+        EACH(shift_left(a[i], b[i]));
+    case trn_fn_I_SHIFT_RIGHT:
+        EACH(shift_right(a[i], b[i]));
     case trn_fn_I_TO_BOOL:
         EACH(a[i] != 0);
     default:  // I_TO_F
