@@ -18,7 +18,7 @@ from . import registry, values
 from .checks import check_alike, check_form, check_types
 from .dims import Dim, Size
 from .errors import ConversionError, NodeError, PoisonedError
-from .fold import fold
+from .fold import ONLY_FOLDED, fold
 from .ir import FLOATS, ITEM_SIZE, MAX_RANK, NUMPY_TYPE, Graph, Node, Port, Tensor
 from .onnx_model import OnnxInput, OnnxModel, OnnxNode, Subgraph
 from .sizes import RestartError, Sizes
@@ -555,6 +555,8 @@ def _unsupported(node: OnnxNode, missing: list[str]) -> str:
         return f"the operator is not supported in opset {node.version}"
     if node.op in registry.REASONS:
         return f"this operator is not supported: {registry.REASONS[node.op]}"
+    if node.op in ONLY_FOLDED:
+        return "the size of its result depends on data: bind the input that it comes from"
     if missing:
         return f"this operator is not supported: ONNX defines it by others, of which {', '.join(missing)} is missing"
     return "this operator is not supported"
