@@ -232,6 +232,8 @@ def _why_not(graph: Graph, layer: Layer, precision: Precision) -> str:
             return "its table is not one of rows [N, D] that are picked whole"
         if any(table is t.base for n in graph.all_nodes() if n.kind != "gather" for t in n.inputs if t is not None):
             return "its table is read by other operators too"
+    if layer.kind != "gather" and all(t.dims[-2:-1] == (1,) for t in layer.weights):
+        return "it adds up single products"
     for t in layer.weights:
         if t.data is None:
             return "its weights arrive at run time"
