@@ -21,7 +21,10 @@ from ..values import Value
 @lowering("Gather", inputs="data:any indices:int64/int32", attributes="axis")
 def lower(ctx: Context, node: OnnxNode, x: Value, indices: Value) -> Value:
     """y[a, i, b] = x[a, indices[i], b]."""
-    axis = ctx.axis(ctx.attribute("axis", 0), x.rank)
+    return _gathered(ctx, x, ctx.axis(ctx.attribute("axis", 0), x.rank), indices)
+
+
+def _gathered(ctx: Context, x: Value, axis: int, indices: Value) -> Value:
     known = indices.sizes() if indices.sym is not None else indices.const if indices.is_full else None
     if known is not None and known.size == 1:
         index = known.reshape(-1)[0]
@@ -120,6 +123,20 @@ def check_range(ctx: Context, length: Size, axis: int, indices: Value) -> None:
         raise NodeError(f"index {int(bad[0])} is outside axis {axis}, which has {length} elements")
 
 
+@lowering("Compress", inputs="input:any condition:bool", attributes="axis", since=9)
+def lower_compress(ctx: Context, node: OnnxNode, x: Value, condition: Value) -> Value:
+    """The elements of an axis, or of all of x in a row, that a constant condition has true."""
+    if condition.const is None or condition.rank != 1:
+        raise NodeError("input 'condition' is not a constant vector, so that the size of the result depends on data")
+    if ctx.attribute("axis") is None:
+        x = ctx.reshape(x, (dm.product(x.dims),))
+    axis = ctx.axis(ctx.attribute("axis", 0), x.rank)
+    places = np.flatnonzero(condition.array())
+    if not places.size:
+        raise NodeError("input 'condition' has no true element, so that nothing is left")
+    return _gathered(ctx, x, axis, values.of_array(places, "I64"))
+
+
 @reference("Gather", exact=True)
 def reference_gather(node: OnnxNode, x: np.ndarray, indices: np.ndarray) -> np.ndarray:
     """NumPy's take; negative indices count from the end."""
@@ -128,6 +145,12 @@ def reference_gather(node: OnnxNode, x: np.ndarray, indices: np.ndarray) -> np.n
     if indices.size and (indices.min() < -length or indices.max() >= length):
         raise NodeError(f"its indices reach outside axis {axis}, which has {length} elements")
     return np.take(x, indices.astype(np.int64), axis=axis)
+
+
+@reference("Compress", exact=True)
+def reference_compress(node: OnnxNode, x: np.ndarray, condition: np.ndarray) -> np.ndarray:
+    """NumPy's own."""
+    return np.compress(condition, x, node.attributes.get("axis"))
 
 
 @symbolic("Gather")
