@@ -149,9 +149,11 @@ def replace_op(node: OnnxNode, op: str) -> OnnxNode:
 
 
 @lowering("Pow", inputs="X:floats Y:X", until=11)
-@lowering("Pow", inputs="X:floats Y:numbers", since=12)
+@lowering("Pow", inputs="X:floats/int64/int32 Y:numbers", since=12)
 def lower_pow(ctx: Context, node: OnnxNode, x: Value, y: Value) -> Value:
     """x ** y; the exponents 1 and 2 are what they mean."""
+    if x.dtype not in FLOATS:
+        return _power_of_integers(ctx, x, y)
     if y.const is not None and y.const.size == 1 and y.rank <= x.rank:
         exponent = float(y.const.reshape(()))
         if exponent == 1:
@@ -161,6 +163,30 @@ def lower_pow(ctx: Context, node: OnnxNode, x: Value, y: Value) -> Value:
     if y.dtype not in FLOATS:
         y = cast(ctx, y, "F32")
     return ctx.elementwise("POW", x, replace(y, dtype=x.dtype), dtype=x.dtype)
+
+
+def _power_of_integers(ctx: Context, x: Value, y: Value) -> Value:
+    """Squares of squares, of which the bits of the exponent choose, exact modulo 2^64; by a float, as a float.
+
+    An exponent over 63 leaves the type, but for -1, 0 and 1: all that counts is whether it is even. A power with a
+    negative exponent is 1 over the other, cut off.
+    """
+    if y.dtype in FLOATS:
+        power = ctx.elementwise("POW", cast(ctx, x, "F32"), replace(y, dtype="F32"))
+        return ctx.elementwise("F_TO_I", power, dtype=x.dtype)
+    number = {n: values.of_array(np.array(n, np.int64), "I64") for n in (0, 1, 2, 62)}
+    size = ctx.elementwise("I_ABS", y, dtype="I64")
+    odd = ctx.elementwise("I_MOD", size, number[2])
+    left = ctx.elementwise("I_MIN", size, ctx.elementwise("I_ADD", number[62], odd))
+    power, square = number[1], ctx.elementwise("I_IDENTITY", x, dtype="I64")
+    for bit in range(6):
+        taken = ctx.elementwise("I_MOD", left, number[2])
+        power = ctx.elementwise("I_WHERE", taken, ctx.elementwise("I_MUL", power, square), power, dtype="I64")
+        if bit < 5:
+            square = ctx.elementwise("I_MUL", square, square)
+            left = ctx.elementwise("I_DIV", left, number[2])
+    below = ctx.elementwise("I_LESS", y, number[0], dtype="BOOL")
+    return ctx.elementwise("I_WHERE", below, ctx.elementwise("I_DIV", number[1], power), power, dtype=x.dtype)
 
 
 @lowering(*_OF_FLOATS, inputs="X:floats")
@@ -289,8 +315,12 @@ def reference_div(node: OnnxNode, a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 @reference("Pow")
 def reference_pow(node: OnnxNode, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """In the type of the base."""
-    return np.asarray(np.power(a, b).astype(a.dtype))
+    """In the type of the base; NumPy refuses negative powers of integers."""
+    if a.dtype.kind == "f" or b.dtype.kind == "f":
+        return np.asarray(np.power(a, b).astype(a.dtype))
+    power = np.power(a, np.abs(b).astype(a.dtype))
+    inverse = np.where(power == 0, 0, np.where(np.abs(power) == 1, power, 0))
+    return np.where(b < 0, inverse, power).astype(a.dtype)
 
 
 @reference(*_UNARY)

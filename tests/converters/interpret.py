@@ -20,7 +20,7 @@ INTEGER = {
     "I_ADD": lambda a, b: a + b,
     "I_SUB": lambda a, b: a - b,
     "I_MUL": lambda a, b: a * b,
-    "I_DIV": lambda a, b: np.where(b == 0, 0, np.sign(a) * np.sign(b) * (np.abs(a) // np.where(b == 0, 1, np.abs(b)))),
+    "I_DIV": lambda a, b: np.where(b == 0, 0, (a - np.fmod(a, np.where(b == 0, 1, b))) // np.where(b == 0, 1, b)),
     "I_MIN": np.minimum,
     "I_MAX": np.maximum,
     "I_NEG": lambda a: -a,

@@ -120,6 +120,26 @@ def test_shifts(direction, kind):
         lowered(model([node("BitShift", "x x", "y", direction="UP")], {"x": (UINT8, ["n"])}, "y"))
 
 
+@pytest.mark.parametrize("kind", [INT64, INT32])
+def test_powers_of_integers_are_exact(kind):
+    dtype = INTEGERS[kind]
+    x = A([-3, -2, -1, 0, 1, 2, 3, 7, 10, 46340], dtype)
+    y = A([0, 1, 2, 3, 5, 15, 31, 62, 63, 64, 101, -1, -2, -63, -101], np.int64)
+    x, y = (g.reshape(-1) for g in np.meshgrid(x, y))
+    limit = np.iinfo(dtype).max
+    want = A([0 if a == 0 and b < 0 else int(a) ** int(b) if abs(a) < 2 or b >= 0 else 0 for a, b in zip(x, y)], object)
+    kept = np.abs(want) <= limit
+    proto = model([node("Pow", "x y", "z")], {"x": (kind, ["n"]), "y": (INT64, ["n"])}, "z")
+    got = loaded(proto).run({"x": x[kept].copy(), "y": y[kept].copy()})["z"]
+    assert got.dtype == dtype
+    assert got.tolist() == [int(w) for w in want[kept]]
+    agree(proto, ort=False, x=x[kept].copy(), y=y[kept].copy())
+    by_floats = model([node("Pow", "x y", "z")], {"x": (kind, ["n"]), "y": ["n"]}, "z")
+    small = kept & (np.abs(want) < 1 << 24) & (y >= 0)
+    got = loaded(by_floats).run({"x": x[small].copy(), "y": y[small].astype(np.float32)})["z"]
+    assert got.tolist() == [int(w) for w in want[small]]
+
+
 def running(op, dims, axis, kind=TensorProto.FLOAT, **attributes):
     """Return a model of one running sum or product."""
     opset = 26 if op == "CumProd" else 14
