@@ -232,8 +232,8 @@ def _why_not(graph: Graph, layer: Layer, precision: Precision) -> str:
             return "its table is not one of rows [N, D] that are picked whole"
         if any(table is t.base for n in graph.all_nodes() if n.kind != "gather" for t in n.inputs if t is not None):
             return "its table is read by other operators too"
-    if layer.kind != "gather" and all(t.dims[-2:-1] == (1,) for t in layer.weights):
-        return "it adds up single products"
+    if layer.kind == "recurrent" and all(_is_one(t) for t in layer.weights):
+        return "it adds up its input as it is"
     for t in layer.weights:
         if t.data is None:
             return "its weights arrive at run time"
@@ -244,6 +244,11 @@ def _why_not(graph: Graph, layer: Layer, precision: Precision) -> str:
         if precision.longest is not None and layer.kind != "gather" and t.data.shape[-2] > precision.longest:
             return f"it sums {t.data.shape[-2]} products, over {precision.longest}"
     return ""
+
+
+def _is_one(t: Tensor) -> bool:
+    """Whether a packed matrix is the number 1, as in a running sum."""
+    return t.data is not None and t.dims[-2] == 1 and np.count_nonzero(t.data) == 1 and float(t.data.max()) == 1
 
 
 def _has_window(layer: Layer) -> bool:
