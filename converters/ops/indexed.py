@@ -17,12 +17,10 @@ from ..lowering import Context, show
 from ..onnx_model import OnnxNode
 from ..registry import lowering, reference
 from ..values import Time, Value
-from .elementwise import arithmetic
 from .gather import check_range
 from .shapes import places
 
 _SCATTER = "data:any indices:int64/int32 updates:data"
-_CACHE = "past_cache:any update:past_cache write_indices?:int64"
 _KINDS = {"none": "SET", "add": "ADD", "mul": "MUL", "max": "MAX", "min": "MIN"}
 _SETTERS: dict[str, Callable[[np.ndarray, Any, np.ndarray], Any]] = {
     "add": np.add.at,
@@ -143,11 +141,6 @@ def lower_scatter_elements(ctx: Context, node: OnnxNode, x: Value, indices: Valu
 
 def _scattered(ctx: Context, x: Value, indices: Value, updates: Value, axis: int, kind: str) -> Value:
     parts = (x, indices, updates)
-    return _scattered(ctx, (x, indices, updates), axis, kind)
-
-
-def _scattered(ctx: Context, parts: tuple[Value, Value, Value], axis: int, kind: str) -> Value:
-    x = parts[0]
     result = _made(ctx, x, x.dims, parts, _aligned(ctx, parts, axis))
     operands = [ctx.operand(v) for v in parts]
     ctx.emit("scatter_elements", [*operands], [result.tensor], axis=axis, kind=kind)
@@ -178,29 +171,6 @@ def lower_tensor_scatter(ctx: Context, node: OnnxNode, x: Value, update: Value, 
     if mode == "circular":
         at = ctx.elementwise("I_MOD", at, values.of_sizes(values.objects([x.dims[axis]])))
     return _scattered(ctx, x, ctx.expand(at, update.dims), update, axis, "SET")
-@lowering("TensorScatter", inputs=_CACHE, attributes="axis mode", since=24)
-def lower_tensor_scatter(ctx: Context, node: OnnxNode, x: Value, update: Value, starts: Value | None) -> Value:
-    """A cache in which each row has new elements from its own place on."""
-    axis, mode = ctx.axis(ctx.attribute("axis", -2), x.rank), ctx.attribute("mode", "linear")
-    if mode not in ("linear", "circular") or axis == 0:
-        raise NodeError(f"attributes 'mode' and 'axis' are {mode!r} and {axis}; linear or circular, and not axis 0")
-    for k, (n, m) in enumerate(zip(update.dims, x.dims, strict=True)):
-        fits = ctx.sizes.at_most(n, m, ctx.where) is not False if k == axis else None
-        if fits is None:
-            ctx.equal(n, m, f"puts {show(update.dims)} into {show(x.dims)}")
-        elif not fits:
-            raise NodeError(f"puts {show(update.dims)} into {show(x.dims)}, which is shorter")
-    length = update.dims[axis]
-    if not isinstance(length, int):
-        ctx.sizes.bind_hints(ctx.sizes.tried(length), ctx.where)
-        raise NodeError(f"puts {length} new elements into a cache; their number must be constant")
-    places = values.of_array(np.arange(length).reshape(-1, *[1] * (x.rank - axis - 1)), "I64")
-    if starts is not None:
-        ctx.equal(starts.dims[0] if starts.rank == 1 else 0, x.dims[0], "input 'write_indices' has another length")
-        places = arithmetic(ctx, "ADD", values.insert_axes(starts, list(range(1, x.rank))), places)
-        if mode == "circular":
-            places = arithmetic(ctx, "MOD", places, values.of_sizes(values.objects([x.dims[axis]])))
-    return _scattered(ctx, (x, values.expand(places, update.dims), update), axis, "SET")
 
 
 @lowering("ScatterND", inputs="data:any indices:int64 updates:data", since=11, until=15)
@@ -273,20 +243,6 @@ def _put(node: OnnxNode, result: np.ndarray, places: Any, updates: np.ndarray) -
         result[tuple(places)] = updates
     else:
         setter(result, tuple(places), updates)
-
-
-@reference("TensorScatter", exact=True)
-def reference_tensor_scatter(
-    node: OnnxNode, x: np.ndarray, update: np.ndarray, starts: np.ndarray | None = None
-) -> np.ndarray:
-    """Row by row."""
-    axis = node.attributes.get("axis", -2) % x.ndim
-    result, line = np.array(x), np.arange(update.shape[axis])
-    for row in range(x.shape[0]):
-        places = line + (0 if starts is None else int(starts[row]))
-        places = places % x.shape[axis] if node.attributes.get("mode", "linear") == "circular" else places
-        np.moveaxis(result[row], axis - 1, 0)[places] = np.moveaxis(update[row], axis - 1, 0)
-    return result
 
 
 @reference("GatherND", exact=True)

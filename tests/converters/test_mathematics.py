@@ -366,19 +366,3 @@ def test_a_cache_is_a_state():
     found = lowered(model(nodes, inputs, "present y", {"a": A([1])}, opset=24)).graph
     assert [s.input for s in found.states] == [0]
     assert "scatter_elements" in kinds(found)
-
-
-@pytest.mark.parametrize(
-    ("dims", "attributes", "message"),
-    [
-        ([2, 3, 4], {"mode": "turned"}, "'mode' and 'axis' are 'turned' and 1"),
-        ([2, 3, 4], {"axis": 0}, "'mode' and 'axis' are 'linear' and 0"),
-        ([2, 9, 4], {}, "which is shorter"),
-        ([2, 3, 5], {}, "puts .* into"),
-        ([2, "n", 4], {}, "their number must be constant"),
-    ],
-)
-def test_other_caches_are_refused(dims, attributes, message):
-    proto = model([node("TensorScatter", "c u", "y", **attributes)], {"c": [2, 5, 4], "u": dims}, "y", opset=24)
-    with pytest.raises(ConversionError, match=message):
-        lowered(proto)

@@ -142,8 +142,7 @@ ATTRIBUTES = {
 }
 #: Inputs that exclude others: left out where the others are given.
 APART = {"Attention": {"nonpad_kv_seqlen"}}
-OUTPUTS = {"CausalConvWithState": 2, "GRU": 2, "LSTM": 3, "LinearAttention": 2, "RNN": 2, "Split": 2}
-OUTPUTS = {"GRU": 2, "LSTM": 3, "RNN": 2, "Split": 2, "TopK": 2}
+OUTPUTS = {"CausalConvWithState": 2, "GRU": 2, "LSTM": 3, "LinearAttention": 2, "RNN": 2, "Split": 2, "TopK": 2}
 
 #: Operators in which ONNX's own reference is mistaken; that of tinyrnn takes its place.
 BY_TINYRNN = {
