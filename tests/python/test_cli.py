@@ -340,6 +340,11 @@ def test_output_that_nobody_reads(target):
     assert "Traceback" not in done.stderr
 
 
+def heed_interrupts():
+    """What a shell runs in the background is started with interrupts ignored, and what it starts inherits that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
 def test_an_interrupted_convert_leaves_no_half_file(tmp_path):
     """Interrupt at many moments: either nothing is there or the whole file."""
@@ -352,7 +357,9 @@ def test_an_interrupted_convert_leaves_no_half_file(tmp_path):
     for i in range(8):
         out = tmp_path / "out.trnn"
         out.unlink(missing_ok=True)
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
+        )
         time.sleep(took * (0.3 + 0.1 * i))
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=60)
