@@ -11,7 +11,6 @@ import numpy as np
 
 from .. import dims as dm
 from .. import values
-from ..dims import Size
 from ..errors import NodeError
 from ..lowering import Context, show
 from ..onnx_model import OnnxNode
@@ -22,6 +21,7 @@ from .elementwise import arithmetic, cast, scalar
 from .gather import picked
 from .pad import widened
 from .reductions import reduced
+from .shapes import places as numbered
 from .window import Window, bordered, follow_time, listed, places, read, spatial_rank
 
 _COMMON = "auto_pad kernel_shape pads strides"
@@ -84,19 +84,9 @@ def _indices(ctx: Context, x: Value) -> Value:
     table = values.of_array(np.where(inside, stored, first).reshape(-1), "I64")
     rows = values.of_array(np.arange(len(at)) * at.shape[1], "I64")
     within = picked(ctx, table, 0, arithmetic(ctx, "ADD", taps, rows))
-    starts = _multiples(ctx, dm.product(x.dims[:2]), total)
+    starts = numbered(ctx, dm.product(x.dims[:2]), step=total)
     result = arithmetic(ctx, "ADD", within, ctx.reshape(starts, (*x.dims[:2], 1)))
     return ctx.reshape(result, (*x.dims[:2], *window.sizes))
-
-
-def _multiples(ctx: Context, count: Size, step: int) -> Value:
-    """0, step, 2 * step and so on [count]."""
-    if isinstance(count, int):
-        return values.of_array(np.arange(count) * step, "I64")
-    target = ctx.new((count,), "I64")
-    ends = [values.of_array(np.array(n, np.int64), "I64") for n in (0, step)]
-    ctx.emit("range", [ctx.operand(v) for v in ends], [target])
-    return values.of_tensor(target)
 
 
 @lowering("AveragePool", inputs="X:floats", attributes=f"{_COMMON} count_include_pad", until=9)

@@ -122,13 +122,13 @@ def lower_range(ctx: Context, node: OnnxNode, start: Value, limit: Value, delta:
     return values.of_tensor(target)
 
 
-def places(ctx: Context, count: Size) -> Value:
-    """0, 1, ... count - 1 as int64."""
+def places(ctx: Context, count: Size, start: int = 0, step: int = 1) -> Value:
+    """start, start + step, ... as int64 [count]."""
     if isinstance(count, int):
-        return values.of_array(np.arange(count), "I64")
+        return values.of_array(start + step * np.arange(count), "I64")
     target = ctx.new((count,), "I64")
-    ends = [values.of_array(np.array(n, np.int64), "I64") for n in (0, 1)]
-    ctx.emit("range", [ctx.operand(v) for v in ends], [target])
+    scalars = [values.of_array(np.array(n, np.int64), "I64") for n in (start, step)]
+    ctx.emit("range", [ctx.operand(v) for v in scalars], [target])
     return values.of_tensor(target)
 
 

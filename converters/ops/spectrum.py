@@ -17,10 +17,9 @@ from ..onnx_model import OnnxNode
 from ..registry import lowering, reference
 from ..values import Value
 from .dense import matmul
-from .elementwise import arithmetic
+from .elementwise import TO_TYPE, arithmetic
 
 MOST = 1 << 24  # elements of a matrix: 64 MiB
-_TYPES = {1: "F32", 10: "F16", 11: "F64", 3: "I8", 2: "U8", 6: "I32", 7: "I64"}
 
 
 def _turns(rows: int, columns: int, length: int, sign: float) -> np.ndarray:
@@ -235,7 +234,7 @@ def reference_mel(
     count, size, sample_rate = int(bins.reshape(())), int(length.reshape(())), int(rate.reshape(()))
     rows = size // 2 + 1
     kind = node.attributes.get("output_datatype", 1)
-    if kind not in _TYPES:
+    if TO_TYPE.get(kind, "BOOL") == "BOOL":
         raise NodeError(f"attribute 'output_datatype' is {kind}, a type that is not supported")
     if count < 1 or size < 1 or sample_rate < 1 or rows * count > MOST:
         raise NodeError(f"makes {count} bands of a spectrum of {size} numbers at {sample_rate} Hz")
@@ -252,4 +251,4 @@ def reference_mel(
     falling = (right - bin_) / np.maximum(right - centre, 1)
     made = np.where((bin_ >= left) & (bin_ <= centre), rising, 0.0)
     made = np.where((bin_ >= centre) & (bin_ < right), falling, made)
-    return np.asarray(made.astype(NUMPY_TYPE[_TYPES[kind]]))
+    return np.asarray(made.astype(NUMPY_TYPE[TO_TYPE[kind]]))

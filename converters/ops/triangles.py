@@ -15,16 +15,9 @@ from ..registry import lowering, reference
 from ..values import Value
 from .elementwise import TO_TYPE, cast
 from .logic import choose
+from .shapes import places
 
 _LIMIT = 1 << 16  # elements of a mask that is stored
-
-
-def _places(ctx: Context, length: Size, start: int = 0) -> Value:
-    """start, start + 1, ... as many as `length` says."""
-    line = ctx.new((length,), "I64")
-    scalars = [values.of_array(np.array(n, np.int64), "I64") for n in (start, 1)]
-    ctx.emit("range", [ctx.operand(v) for v in scalars], [line])
-    return values.of_tensor(line)
 
 
 def _compared(ctx: Context, function: str, rows: Size, columns: Size, k: int) -> Value:
@@ -32,7 +25,7 @@ def _compared(ctx: Context, function: str, rows: Size, columns: Size, k: int) ->
     if isinstance(rows, int) and isinstance(columns, int) and rows * columns <= _LIMIT:
         at, place = np.arange(rows)[:, None] + k, np.arange(columns)
         return values.of_array(at == place if function == "I_EQUAL" else at < place, "BOOL")
-    row, column = (_places(ctx, n, start) for n, start in ((rows, k), (columns, 0)))
+    row, column = places(ctx, rows, k), places(ctx, columns)
     return ctx.elementwise(function, values.insert_axes(row, [1]), column, dtype="BOOL")
 
 

@@ -31,6 +31,13 @@ typedef struct trn_steps {
 
 enum { TRN_STEPS_SCRATCH = 6 };
 
+// Bytes of a row of codes of k elements.
+static inline size_t trn_codes_size(size_t k) { return (k + 31) / 32 * 32; }
+
+// `fine` of i8_quantize beside so many planes of weights. bounded: what a layer makes itself, whose rows need no second
+// row of codes but for two planes.
+static inline int trn_fine(size_t planes, int bounded) { return planes > 1 ? 2 : !bounded; }
+
 typedef struct trn_ukernels {
     const char *isa;  // its row in isa.def
     int fused;        // its class of rounding in isa.def: 1 when a multiply-add rounds once

@@ -60,7 +60,9 @@ def add(commands: Any) -> None:
 def add_quantization(sub: argparse.ArgumentParser) -> None:
     """Add the options about precision."""
     sub.add_argument(
-        "--quantize", metavar="MODE", help="weights of products, convolutions and embeddings in this precision: int8"
+        "--quantize",
+        metavar="MODE",
+        help="weights of products, convolutions and embeddings in this precision: int8, or int8x2, finer throughout",
     )
     sub.add_argument(
         "--calibrate", metavar="X.npz", help="input arrays to measure errors and ranges on; random ones otherwise"

@@ -162,7 +162,7 @@ static gemm_walk gemm_walk_of(size_t m, int fetching) {
 // One panel for several rows: a few columns at a time stay in the cache while the rows pass by, and the next panel comes
 // nearer. The tile is used for all of them, and left as it was. init_step: 1, or 0 where init is zeros.
 static void gemm_panel(gemm_tile *t, const gemm_walk *walk, size_t width, size_t columns, size_t init_step) {
-    const float *x = t->x, *w = t->w, *init = t->init, *end = w + 3 * t->w_panel;
+    const float *x = t->x, *w = t->w, *init = t->init, *end = w + 2 * t->w_panel;
     float *y = t->y;
     t->fetch = w + t->w_panel;
     for (size_t column = 0, step; column < columns; column += step) {

@@ -25,21 +25,21 @@ TRN_INLINE void i8_step_terms(const trn_steps *s, i8_operands *o, size_t k, cons
     TRN_KERNEL(i8_quantize)(k, x, s->ranges ? s->ranges + range : NULL, fine, codes, scales);
     for (size_t row = 0; row < 1u + (scales[1] != 0); row++) {
         i8_term *term = &o->terms[o->count++];
-        term->codes = codes + row * i8_codes(k), term->w = w, term->quads = (k + 3) / 4;
+        term->codes = codes + row * trn_codes_size(k), term->w = w, term->quads = (k + 3) / 4;
         term->used = row ? 1 : s->planes, term->scale = scales + row;
     }
 }
 
-// Of h, whose codes lie behind those of x. It is bounded: two rows of codes only match two planes of weights.
+// Of h, whose codes lie behind those of x.
 TRN_INLINE void i8_step_h(const trn_steps *s, i8_operands *o, const float *h, size_t range, const void *r) {
     o->count = o->inputs;
-    i8_step_terms(s, o, s->n, h, range, s->planes > 1 ? 2 : 0, r, s->codes + 2 * i8_codes(s->k), o->h_scales);
+    i8_step_terms(s, o, s->n, h, range, trn_fine(s->planes, 1), r, s->codes + 2 * trn_codes_size(s->k), o->h_scales);
 }
 
 TRN_INLINE void i8_step_begin(const trn_steps *s, i8_operands *o, size_t at, const float *h) {
     const steps_operands f = steps_at(s, at, h);
     o->count = 0, o->init = f.init, o->backward = f.backward;
-    if (s->k) i8_step_terms(s, o, s->k, f.x, 0, (int)s->planes, s->w, s->codes, o->x_scales);
+    if (s->k) i8_step_terms(s, o, s->k, f.x, 0, trn_fine(s->planes, 0), s->w, s->codes, o->x_scales);
     o->inputs = o->count;
     i8_step_h(s, o, h, 1, s->r);
 }

@@ -59,8 +59,6 @@ TRN_INLINE int32_t i8_encode(size_t n, const float *x, vf factor, const int clam
     return vi_sum_across(sum);
 }
 
-TRN_INLINE size_t i8_codes(size_t n) { return (n + 31) / 32 * 32; }
-
 static void TRN_KERNEL(i8_quantize)(size_t n, const float *x, const float *range, int fine, int8_t *codes,
                                     float *scales) {
     const vi bits = i8_largest(n, x);
@@ -70,7 +68,7 @@ static void TRN_KERNEL(i8_quantize)(size_t n, const float *x, const float *range
     const vf factor = vf_div(vf_set1(127.0f), largest), scale = vf_mul(largest, vf_set1(1.0f / 127.0f));
     scales[1] = 0.0f;
     if (vm_any(wild) || !vm_any(vf_le(vf_set1(I8_TINY), largest))) {
-        memset(codes, VI_DOT_OFFSET, i8_codes(n));
+        memset(codes, VI_DOT_OFFSET, trn_codes_size(n));
         scales[0] = vm_any(wild) ? NAN : 0.0f;
         return;
     }
@@ -81,7 +79,7 @@ static void TRN_KERNEL(i8_quantize)(size_t n, const float *x, const float *range
     }
     const int32_t sum = i8_encode(n, x, factor, 0, 0, codes);
     if (!fine || (fine == 1 && sum >= I8_FLAT * (int32_t)n)) return;
-    if (i8_encode(n, x, factor, 0, 1, codes + i8_codes(n)) != 0) scales[1] = scales[0] * (1.0f / I8_PARTS);
+    if (i8_encode(n, x, factor, 0, 1, codes + trn_codes_size(n)) != 0) scales[1] = scales[0] * (1.0f / I8_PARTS);
 }
 
 // sums of `rows` rows of codes by `vectors` vectors of columns.

@@ -186,7 +186,7 @@ static int take_buffers(conv_plan *p, const trn_view *weights, trn_scratch *scra
     p->turned_x = trn_scratch_take(scratch, p->turned ? p->turn.nest.count : 0, sizeof(float));
     p->gathered = trn_scratch_take(scratch, taps, sizeof(float));
     p->sums = trn_scratch_take(scratch, sums, sizeof(float));
-    p->product = trn_product_take(weights, p->outputs, p->k, p->block, weights->planes, scratch);
+    p->product = trn_product_take(weights, p->outputs, p->k, p->block, 0, scratch);
     return fits;
 }
 
@@ -329,26 +329,39 @@ static const float *gather(const conv_plan *p, const conv_walk *walk, int64_t ta
     return start;
 }
 
+// Zeros in the place of a tap of some rows, which see padding there.
+static void clear_tap(const conv_plan *p, const conv_walk *walk, int64_t tap, int64_t first, int64_t last) {
+    float *to = walk->gathered + (first - walk->first) * p->k + tap * p->width;
+    for (int64_t row = first; row < last; row++, to += p->k) memset(to, 0, (size_t)p->width * sizeof *to);
+}
+
+// Whether a window is one tap, which all rows at work see: they are read where they are.
+static const float *only_tap(const conv_plan *p, const conv_walk *walk) {
+    const int64_t tap[TRN_MAX_SPATIAL] = {0};
+    int64_t first = walk->first, last = walk->last;
+    if (p->width != p->k || p->element != 1) return NULL;
+    const float *x = find_tap(p, walk, tap, &first, &last);
+    return x && last - first == walk->last - walk->first ? x : NULL;
+}
+
 // The product of whole windows of the rows at work.
 static void multiply_windows(const trn_op *op, const conv_plan *p, conv_walk *walk) {
     const trn_view *range = trn_input(op, trn_in_conv_range);
-    int64_t tap[TRN_MAX_SPATIAL] = {0}, index = 0, rows = walk->last - walk->first, x_row = p->k;
-    const float *x = walk->gathered;
-    int all = 1;
-    for (uint32_t i = 0; i < p->window.rank; i++) all = all && p->kernel[i] == 1;
-    int64_t first = walk->first, last = walk->last;
-    const float *only = all && p->element == 1 ? find_tap(p, walk, tap, &first, &last) : NULL;
-    if (only && last - first == rows) x = only, x_row = p->x_row;
-    else {
-        memset(walk->gathered, 0, (size_t)(rows * p->k) * sizeof(float));
+    const float *x = only_tap(p, walk);
+    int64_t tap[TRN_MAX_SPATIAL] = {0}, index = 0, x_row = x ? p->x_row : p->k;
+    if (!x) {
         do {
-            first = walk->first, last = walk->last;
+            int64_t first = walk->first, last = walk->last;
             const float *from = find_tap(p, walk, tap, &first, &last);
+            if (!from) first = last = walk->last;
+            clear_tap(p, walk, index, walk->first, first);
             if (from) gather(p, walk, index, first, last, from);
+            clear_tap(p, walk, index, last, walk->last);
         } while (index++, trn_window_next(p->window.rank, p->kernel, tap));
+        x = walk->gathered;
     }
-    trn_multiply(op->ukernels, &p->product, walk->weights, range ? range->data : NULL, rows, x, x_row, walk->bias, 0,
-                 walk->sums, walk->sums_row);
+    trn_multiply(op->ukernels, &p->product, walk->weights, range ? range->data : NULL, walk->last - walk->first, x,
+                 x_row, walk->bias, 0, walk->sums, walk->sums_row);
     walk->started = 1;
 }
 

@@ -89,7 +89,7 @@ static trn_status prepare(trn_op *op, trn_error *error) {
     p->alpha = trn_float(op->file, op->record, trn_at_dense_alpha);
     p->beta = trn_float(op->file, op->record, trn_at_dense_beta);
     trn_scratch scratch = {0};
-    p->product = trn_product_take(w, p->n, p->k, p->m, w->planes, &scratch);
+    p->product = trn_product_take(w, p->n, p->k, p->m, 0, &scratch);
     if (scratch.overflow) return TRN_OP_FAIL(op, error, TRN_OVERFLOW, "x", "it is too large");
     op->workspace_size = scratch.used;
     op->work = (double)p->nest.count * (double)(y->dims[y->rank - 2]) * (double)p->n * (double)p->k;
@@ -100,7 +100,7 @@ static void place(trn_op *op) {
     dense_plan *p = op->plan;
     const trn_view *w = trn_input(op, trn_in_dense_weights);
     trn_scratch scratch = {.base = op->workspace};
-    p->product = trn_product_take(w, p->n, p->k, p->m, w->planes, &scratch);
+    p->product = trn_product_take(w, p->n, p->k, p->m, 0, &scratch);
 }
 
 static trn_status run(const trn_op *op, trn_error *error) {

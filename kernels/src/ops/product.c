@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "product.h"
 
-trn_product trn_product_take(const trn_view *weights, int64_t n, int64_t k, int64_t rows, int fine,
+trn_product trn_product_take(const trn_view *weights, int64_t n, int64_t k, int64_t rows, int bounded,
                              trn_scratch *scratch) {
     trn_product p = {.n = (size_t)n, .k = (size_t)k, .panel = weights->panel_width, .planes = weights->planes};
     if (!p.planes) return p;
     if (rows > TRN_PRODUCT_ROWS) rows = TRN_PRODUCT_ROWS;
-    p.fine = fine;
-    p.codes_stride = (fine ? 2 : 1) * trn_codes_size(k);
+    p.fine = trn_fine(p.planes, bounded);
+    p.codes_stride = (p.fine ? 2 : 1) * trn_codes_size(p.k);
     p.codes = trn_scratch_take(scratch, rows, p.codes_stride);
     p.scales = trn_scratch_take(scratch, rows, 2 * sizeof(float));
     return p;
@@ -16,7 +16,7 @@ trn_product trn_product_take(const trn_view *weights, int64_t n, int64_t k, int6
 // Some of the rows, once they have codes. rest: the second row of their codes.
 static void multiply_codes(const trn_ukernels *kernels, const trn_product *p, const void *w, int rest, int64_t first,
                            int64_t count, const float *init, int64_t init_stride, float *y, int64_t y_stride) {
-    const int8_t *codes = p->codes + (size_t)first * p->codes_stride + (rest ? trn_codes_size((int64_t)p->k) : 0);
+    const int8_t *codes = p->codes + (size_t)first * p->codes_stride + (rest ? trn_codes_size(p->k) : 0);
     kernels->i8_gemm((size_t)count, p->n, p->k, codes, p->codes_stride, p->scales + 2 * first + rest, w, p->planes,
                      rest ? 1 : p->planes, p->panel, init ? init + first * init_stride : NULL, (ptrdiff_t)init_stride,
                      y + first * y_stride, (ptrdiff_t)y_stride);

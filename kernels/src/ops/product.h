@@ -22,12 +22,9 @@ enum { TRN_PRODUCT_ROWS = 32 };
 // Whether a packed operand holds int8.
 static inline int trn_is_int8(const trn_view *weights) { return weights->planes > 0; }
 
-// Bytes of the codes of one row of k.
-static inline size_t trn_codes_size(int64_t k) { return ((size_t)k + 31) / 32 * 32; }
-
-// The product with `weights`, for up to `rows` rows at once; its scratch memory is taken, or added up. fine: as of
-// i8_quantize.
-trn_product trn_product_take(const trn_view *weights, int64_t n, int64_t k, int64_t rows, int fine,
+// The product with `weights`, for up to `rows` rows at once; its scratch memory is taken, or added up. bounded: as of
+// trn_fine.
+trn_product trn_product_take(const trn_view *weights, int64_t n, int64_t k, int64_t rows, int bounded,
                              trn_scratch *scratch);
 
 // y = init + x W for m rows, any number. Strides are in floats, w is a matrix of the operand, init NULL for zeros.

@@ -180,14 +180,17 @@ static void take_buffers(const trn_op *op, recurrent_plan *p, trn_scratch *scrat
         trn_scratch_take(scratch, p->cell == trn_cell_GRU && !p->hidden_gate ? rows * p->columns : 0, sizeof(float));
     b->reset_h = trn_scratch_take(scratch, p->hidden_gate ? rows * p->hidden : 0, sizeof(float));
     b->steps = trn_scratch_take(scratch, rows == 1 ? TRN_STEPS_SCRATCH * p->padded : 0, sizeof(float));
-    b->codes = trn_scratch_take(
-        scratch, rows == 1 && trn_is_int8(weights) ? 2 * (trn_codes_size(p->input) + trn_codes_size(p->hidden)) : 0, 1);
+    b->codes = trn_scratch_take(scratch,
+                                rows == 1 && trn_is_int8(weights)
+                                    ? 2 * (trn_codes_size((size_t)p->input) + trn_codes_size((size_t)p->hidden))
+                                    : 0,
+                                1);
     b->lens = trn_scratch_take(scratch, rows, sizeof(int32_t));
-    p->by_input = trn_product_take(weights, p->columns, p->input, p->block * rows, weights->planes, scratch);
-    p->by_recurrent = trn_product_take(weights, p->columns, p->hidden, rows, weights->planes > 1 ? 2 : 0, scratch);
+    p->by_input = trn_product_take(weights, p->columns, p->input, p->block * rows, 0, scratch);
+    p->by_recurrent = trn_product_take(weights, p->columns, p->hidden, rows, 1, scratch);
     if (!hidden) return;
-    p->by_hidden_input = trn_product_take(hidden, p->padded, p->input, p->block * rows, hidden->planes, scratch);
-    p->by_hidden_recurrent = trn_product_take(hidden, p->padded, p->hidden, rows, hidden->planes > 1 ? 2 : 0, scratch);
+    p->by_hidden_input = trn_product_take(hidden, p->padded, p->input, p->block * rows, 0, scratch);
+    p->by_hidden_recurrent = trn_product_take(hidden, p->padded, p->hidden, rows, 1, scratch);
 }
 
 static trn_status prepare(trn_op *op, trn_error *error) {
