@@ -6,6 +6,10 @@
 
 #include "arch/cpuid.h"
 
+#if defined(__linux__) && (defined(__aarch64__) || defined(__arm__))
+#include <sys/auxv.h>
+#endif
+
 enum { OSXSAVE = 1u << 27, AVX = 1u << 28, FMA = 1u << 12, AVX2 = 1u << 5, XMM_AND_YMM = 6 };
 
 uint32_t trn_cpu_features_of(const trn_cpu_registers *r) {
@@ -16,6 +20,15 @@ uint32_t trn_cpu_features_of(const trn_cpu_registers *r) {
     if (r->leaf_1_ecx & FMA) features |= TRN_CPU_FMA;
     if (r->leaf_7_ebx & AVX2) features |= TRN_CPU_AVX2;
     return features;
+}
+
+// Bits of AT_HWCAP. A processor without NEON, or whose multiply-add rounds twice, runs what every one can.
+enum { ARM_NEON = 1 << 12, ARM_VFPV4 = 1 << 16, ARM_BOTH = ARM_NEON | ARM_VFPV4, ARM64_ASIMD = 1 << 1, ARM64_ASIMDDP = 1 << 20 };
+
+uint32_t trn_cpu_features_of_arm(int bits, uint64_t hwcap) {
+    if (bits == 32) return (hwcap & ARM_BOTH) == ARM_BOTH ? TRN_CPU_NEON : 0;
+    if (!(hwcap & ARM64_ASIMD)) return 0;
+    return hwcap & ARM64_ASIMDDP ? TRN_CPU_NEON | TRN_CPU_DOTPROD : TRN_CPU_NEON;
 }
 
 #if TRN_HAVE_CPUID
@@ -33,8 +46,20 @@ static uint32_t detect(void) {
     if (found.leaf_1_ecx & OSXSAVE) found.xcr0 = trn_xgetbv();
     return trn_cpu_features_of(&found);
 }
+#elif defined(__linux__) && (defined(__aarch64__) || defined(__arm__))
+static uint32_t detect(void) { return trn_cpu_features_of_arm(sizeof(void *) * 8, getauxval(AT_HWCAP)); }
 #else
-static uint32_t detect(void) { return 0; }
+// What the compiler was told that every processor has.
+static uint32_t detect(void) {
+    uint32_t features = 0;
+#if defined(__aarch64__) || (defined(__ARM_NEON) && defined(__ARM_FEATURE_FMA))
+    features |= TRN_CPU_NEON;
+#endif
+#if defined(__ARM_FEATURE_DOTPROD)
+    features |= TRN_CPU_DOTPROD;
+#endif
+    return features;
+}
 #endif
 
 uint32_t trn_cpu_features(void) {

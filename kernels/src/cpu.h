@@ -8,6 +8,8 @@
 enum {
     TRN_CPU_AVX2 = 1u << 0,  // with the 256-bit registers saved by the operating system
     TRN_CPU_FMA = 1u << 1,   // likewise
+    TRN_CPU_NEON = 1u << 2,  // on 32-bit Arm with the fused multiply-add of VFPv4
+    TRN_CPU_DOTPROD = 1u << 3,
 };
 
 // What an x86 processor says of itself.
@@ -20,6 +22,8 @@ typedef struct trn_cpu_registers {
 
 // The bits that registers stand for: the logic alone, for tests of processors that are not here.
 uint32_t trn_cpu_features_of(const trn_cpu_registers *registers);
+// Likewise of what Linux says of an Arm processor, by AT_HWCAP of a program of 32 or 64 bits.
+uint32_t trn_cpu_features_of_arm(int bits, uint64_t hwcap);
 
 // The bits of this machine: asked for once, the same at every call.
 uint32_t trn_cpu_features(void);

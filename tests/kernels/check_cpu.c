@@ -62,6 +62,26 @@ static void detection(void) {
     }
 }
 
+// Arm processors by what Linux says of them.
+static void arm_detection(void) {
+    enum { DOT = TRN_CPU_NEON | TRN_CPU_DOTPROD };
+    static const struct { const char *name; int bits; uint64_t hwcap; uint32_t features; } rows[] = {
+        {"Cortex-A53", 64, 0x8fb, TRN_CPU_NEON},
+        {"Cortex-A72", 64, 0x8fb, TRN_CPU_NEON},
+        {"Cortex-A76", 64, 0x119ffb, DOT},
+        {"A64FX: SVE without dot products", 64, 0x415ffb, TRN_CPU_NEON},
+        {"no floating point", 64, 0x8f8, 0},
+        {"Cortex-A7", 32, 0x1fb8d7, TRN_CPU_NEON},
+        {"Cortex-A8: NEON that rounds a multiply-add twice", 32, 0x8b8d7, 0},
+        {"VFPv4 without NEON", 32, 0x9a8d7, 0},
+        {"ARM1176", 32, 0x8d7, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const uint32_t features = trn_cpu_features_of_arm(rows[i].bits, rows[i].hwcap);
+        check_that(features == rows[i].features, "%s has features %x", rows[i].name, (unsigned)features);
+    }
+}
+
 static void guard(void) {
     volatile float tiny = FLT_MIN, flushed, kept;  // volatile: no product may wander across the guard
     uint64_t before = trn_fpenv_get(), saved = trn_denormals_flush();
@@ -82,6 +102,7 @@ static void guard(void) {
 int main(int count, char **arguments) {
     check_arguments(count, arguments);
     detection();
+    arm_detection();
     choice();
     guard();
     if (check.bench) {

@@ -29,30 +29,36 @@ typedef void gemm_function(const gemm_tile *t);
 
 typedef vf gemm_sums[VF_TILE_ROWS][2][GEMM_VECTORS];
 
-#if VF_TILE_SUMS >= 12
+#if VF_TILE_LINKS >= 2
 #define GEMM_LINKS TRN_UNROLL_TWICE  // half the branches, of which short chains see many
 #else
 #define GEMM_LINKS
 #endif
 
-// Adds link k to every chain, with the weights at w. panels: 1 or 2 neighbours; vectors: of a row of one of them.
+// Adds link k to every chain, with the weights at w. panels: 1 or 2 neighbours; vectors: of a row of one of them. What a
+// link reads once, x or w, stays in registers for the other: the one of which there is less. The other comes VF_AHEAD
+// turns before its use.
 TRN_INLINE void gemm_link(gemm_sums sum, const size_t k, const float *const *x, const float *w, const size_t w_panel,
                           const int rows, const int panels, const int vectors) {
-    // What a step of k reads once, x or w, stays in registers for the other: the one of which there is less.
+    enum { KEPT = VF_AHEAD + 1 };
     if (rows <= panels * vectors) {
-        vf value[VF_TILE_ROWS];
+        vf value[VF_TILE_ROWS], weights[KEPT];
         TRN_UNROLL for (int i = 0; i < rows; i++) value[i] = vf_set1(x[i][k]);
-        TRN_UNROLL for (int p = 0; p < panels; p++)
-            TRN_UNROLL for (int j = 0; j < vectors; j++) {
-                vf weights = vf_load(w + (size_t)p * w_panel + (size_t)j * VF_LANES);
-                TRN_UNROLL for (int i = 0; i < rows; i++) sum[i][p][j] = vf_fma(value[i], weights, sum[i][p][j]);
-            }
+        TRN_UNROLL for (int at = 0; at < panels * vectors + VF_AHEAD; at++) {
+            const int use = at - VF_AHEAD, p = use / vectors, j = use % vectors;
+            if (at < panels * vectors)
+                weights[at % KEPT] = vf_load(w + (size_t)(at / vectors) * w_panel + (size_t)(at % vectors) * VF_LANES);
+            if (use < 0) continue;
+            TRN_UNROLL for (int i = 0; i < rows; i++) sum[i][p][j] = vf_fma(value[i], weights[use % KEPT], sum[i][p][j]);
+        }
     } else {
-        vf weights[GEMM_VECTORS];
+        vf value[KEPT], weights[GEMM_VECTORS];
         TRN_UNROLL for (int j = 0; j < vectors; j++) weights[j] = vf_load(w + (size_t)j * VF_LANES);
-        TRN_UNROLL for (int i = 0; i < rows; i++) {
-            vf value = vf_set1(x[i][k]);
-            TRN_UNROLL for (int j = 0; j < vectors; j++) sum[i][0][j] = vf_fma(value, weights[j], sum[i][0][j]);
+        TRN_UNROLL for (int at = 0; at < rows + VF_AHEAD; at++) {
+            const int i = at - VF_AHEAD;
+            if (at < rows) value[at % KEPT] = vf_set1(x[at][k]);
+            if (i < 0) continue;
+            TRN_UNROLL for (int j = 0; j < vectors; j++) sum[i][0][j] = vf_fma(value[i % KEPT], weights[j], sum[i][0][j]);
         }
     }
 }
@@ -106,9 +112,11 @@ GEMM_TILE(gemm_1x6, 1, 1, 6)
 GEMM_TILE(gemm_1x8, 1, 1, 8)
 GEMM_TILE(gemm_2x2, 2, 1, 2)
 #endif
-#if VF_TILE_SUMS >= 12
+#if VF_TILE_PANELS >= 2
 GEMM_TILE(gemm_1x4_two, 1, 2, 4)
 GEMM_TILE(gemm_1x6_two, 1, 2, 6)
+#endif
+#if VF_TILE_SUMS >= 12
 GEMM_TILE(gemm_2x4, 2, 1, 4)
 GEMM_TILE(gemm_3x2, 3, 1, 2)
 GEMM_TILE(gemm_3x4, 3, 1, 4)
@@ -188,7 +196,7 @@ static void gemm_panel(gemm_tile *t, const gemm_walk *walk, size_t width, size_t
 static gemm_function *gemm_whole(size_t m, size_t width, size_t left, size_t *columns) {
     *columns = width;
     if (m != 1) return NULL;
-#if VF_TILE_SUMS >= 12
+#if VF_TILE_PANELS >= 2
     if (left >= 2 * width && (width == 32 || width == 48)) {
         *columns = 2 * width;
         return width == 32 ? gemm_1x4_two : gemm_1x6_two;

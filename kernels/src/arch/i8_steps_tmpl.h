@@ -54,10 +54,13 @@ typedef struct i8_hidden {
 // those, the first of the GRU's hidden gate, whose places in `gate` these are; -1: there are none.
 TRN_INLINE void i8_step_run(const trn_steps *s, const i8_operands *o, size_t column, size_t width, size_t within,
                             float *sums, const i8_hidden gate, const int hidden, const int vectors) {
+    enum { KEPT = 48 / VF_LANES };  // vectors: the values of more wait in memory, for the sums take the registers
     const size_t stride = width * I8_CELL;
+    const float *init = o->init + column + within;
+    float *y = sums + column + within;
     i8_sums sum;
     vf value[I8_VECTORS];
-    I8_UNROLL for (int j = 0; j < vectors; j++) value[j] = vf_load(o->init + column + within + (size_t)j * VF_LANES);
+    I8_UNROLL for (int j = 0; j < vectors && vectors <= KEPT; j++) value[j] = vf_load(init + j * VF_LANES);
     for (size_t t = 0; t < o->count; t++) {
         const i8_term *term = &o->terms[t];
         const char *w = term->w + (column * s->planes * (term->quads + 2) + within) * I8_CELL;
@@ -65,49 +68,44 @@ TRN_INLINE void i8_step_run(const trn_steps *s, const i8_operands *o, size_t col
                 vf_store(gate.x_part + j * VF_LANES, value[hidden + j]);
                 value[hidden + j] = vf_load(gate.init + j * VF_LANES);
             }
-        for (size_t plane = 0; plane < term->used; plane++, w += stride) {
+        for (size_t plane = 0; plane < term->used; plane++, w += stride, init = y) {
             i8_accumulate(sum, term->quads, term->codes, 0, w, stride, 1, vectors);
             w += (term->quads + 1) * stride;
-            I8_UNROLL for (int j = 0; j < vectors; j++) value[j] =
-                i8_value(value[j], sum[0][j], vf_set1(*term->scale), w + (size_t)j * VF_LANES * I8_CELL);
+            I8_UNROLL for (int j = 0; j < vectors; j++) {
+                const vf before = vectors <= KEPT ? value[j] : vf_load(init + j * VF_LANES);
+                value[j] = i8_value(before, vsum_total(sum[0][j]), vf_set1(*term->scale), w + j * VF_LANES * I8_CELL);
+                if (vectors > KEPT) vf_store(y + j * VF_LANES, value[j]);
+            }
         }
     }
-    I8_UNROLL for (int j = 0; j < vectors; j++) vf_store(sums + column + within + (size_t)j * VF_LANES, value[j]);
+    I8_UNROLL for (int j = 0; j < vectors && vectors <= KEPT; j++) vf_store(y + j * VF_LANES, value[j]);
 }
-
-#define I8_STEP(name, eights)                                                                                 \
-    static TRN_NOINLINE void name(const trn_steps *s, const i8_operands *o, size_t column, size_t width,      \
-                                  size_t within, float *sums) {                                               \
-        i8_step_run(s, o, column, width, within, sums, (i8_hidden){NULL, NULL}, -1, 8 / VF_LANES * (eights)); \
+typedef void i8_step_function(const trn_steps *s, const i8_operands *o, size_t column, size_t width, size_t within,
+                              float *sums);
+#define I8_STEP(sixteens)                                                                                   \
+    static TRN_NOINLINE void i8_step_##sixteens(const trn_steps *s, const i8_operands *o, size_t column,    \
+                                                size_t width, size_t within, float *sums) {                 \
+        i8_step_run(s, o, column, width, within, sums, (i8_hidden){NULL, NULL}, -1, 16 / VF_LANES * (sixteens)); \
     }
-I8_STEP(i8_step_2, 2)
-#if VF_TILE_SUMS >= 12
-I8_STEP(i8_step_4, 4)
-I8_STEP(i8_step_6, 6)
-I8_STEP(i8_step_8, 8)
-#endif
+#define I8_STEP_NAME(sixteens) i8_step_##sixteens,
+I8_WIDTHS(I8_STEP)
+static i8_step_function *const i8_step[] = {NULL, I8_WIDTHS(I8_STEP_NAME)};
 
-// A panel at once where its sums stay in registers, else 16 columns.
+// A panel, as much of it at once as the registers hold the sums of.
 TRN_INLINE void i8_step_panel(const trn_steps *s, const i8_operands *o, size_t column, size_t width, float *sums) {
-#if VF_TILE_SUMS >= 12
-    (width == 64   ? i8_step_8
-     : width == 48 ? i8_step_6
-     : width == 32 ? i8_step_4
-                   : i8_step_2)(s, o, column, width, 0, sums);
-#else
-    for (size_t within = 0; within < width; within += 16) i8_step_2(s, o, column, width, within, sums);
-#endif
+    const size_t part = i8_part_of(width);
+    for (size_t within = 0; within < width; within += part) i8_step[part / 16](s, o, column, width, within, sums);
 }
 
 // The three gates of 16 units of the GRU that resets after its product.
 static TRN_NOINLINE void i8_step_gru(const trn_steps *s, const i8_operands *o, size_t unit, float *x_part) {
     enum { WIDTH = 3 * CELL_BLOCK, HIDDEN = 2 * CELL_BLOCK };
     const i8_hidden gate = {x_part + unit, s->hidden_init + unit};
-#if VF_TILE_SUMS >= 12
+#if VI_TILE_SUMS >= 6
     i8_step_run(s, o, 3 * unit, WIDTH, 0, s->scratch, gate, HIDDEN / VF_LANES, WIDTH / VF_LANES);
 #else
-    i8_step_2(s, o, 3 * unit, WIDTH, 0, s->scratch);
-    i8_step_2(s, o, 3 * unit, WIDTH, CELL_BLOCK, s->scratch);
+    i8_step_1(s, o, 3 * unit, WIDTH, 0, s->scratch);
+    i8_step_1(s, o, 3 * unit, WIDTH, CELL_BLOCK, s->scratch);
     i8_step_run(s, o, 3 * unit, WIDTH, HIDDEN, s->scratch, gate, 0, CELL_BLOCK / VF_LANES);
 #endif
 }

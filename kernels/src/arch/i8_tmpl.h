@@ -83,22 +83,35 @@ static void TRN_KERNEL(i8_quantize)(size_t n, const float *x, const float *range
 }
 
 // sums of `rows` rows of codes by `vectors` vectors of columns.
-typedef vi i8_sums[VI_TILE_ROWS][I8_VECTORS];
+typedef vsum i8_sums[VI_TILE_ROWS][I8_VECTORS];
+
+// Adds the products with so many cells of each column; past them, products with codes of zero make a whole number. Weights
+// come VI_AHEAD vectors before their use.
+TRN_INLINE void i8_link(i8_sums sum, const int cells, const int8_t *x, size_t x_stride, const char *w,
+                        const size_t w_stride, const int rows, const int vectors) {
+    enum { KEPT = VI_AHEAD + 1 };
+    vi code[VI_TILE_ROWS][VI_DOT_CELLS], weights[KEPT][VI_DOT_CELLS];
+    I8_UNROLL for (int i = 0; i < rows; i++) I8_UNROLL for (int c = 0; c < VI_DOT_CELLS; c++) code[i][c] =
+        c < cells ? vi_set1_cell(x + (size_t)i * x_stride + c * I8_CELL) : vi_set1(0);
+    I8_UNROLL for (int at = 0; at < vectors + VI_AHEAD; at++) {
+        const int j = at - VI_AHEAD;
+        if (at < vectors) I8_UNROLL for (int c = 0; c < VI_DOT_CELLS; c++) weights[at % KEPT][c] =
+            vi_load_cells(w + (size_t)(c < cells ? c : 0) * w_stride + at * VF_LANES * I8_CELL);
+        if (j < 0) continue;
+        I8_UNROLL for (int i = 0; i < rows; i++) sum[i][j] = vsum_dot(sum[i][j], code[i], weights[j % KEPT]);
+    }
+}
 
 // quads: cells of a column, k / 4 rounded up. w: rows of cells, w_stride bytes apart, then start values, then scales.
 TRN_INLINE void i8_accumulate(i8_sums sum, size_t quads, const int8_t *x, size_t x_stride, const char *w,
                               const size_t w_stride, const int rows, const int vectors) {
     const char *start = w + quads * w_stride;
+    size_t q = 0;
     I8_UNROLL for (int i = 0; i < rows; i++) I8_UNROLL for (int j = 0; j < vectors; j++) sum[i][j] =
-        VI_DOT_OFFSET ? vi_load_cells(start + j * VF_LANES * I8_CELL) : vi_set1(0);
-    GEMM_LINKS for (size_t q = 0; q < quads; q++, w += w_stride) {
-        vi code[VI_TILE_ROWS];
-        I8_UNROLL for (int i = 0; i < rows; i++) code[i] = vi_set1_cell(x + (size_t)i * x_stride + q * I8_CELL);
-        I8_UNROLL for (int j = 0; j < vectors; j++) {
-            const vi weights = vi_load_cells(w + j * VF_LANES * I8_CELL);
-            I8_UNROLL for (int i = 0; i < rows; i++) sum[i][j] = vi_dot4(sum[i][j], code[i], weights);
-        }
-    }
+        vsum_of(VI_DOT_OFFSET ? vi_load_cells(start + j * VF_LANES * I8_CELL) : vi_set1(0));
+    GEMM_LINKS for (; q + VI_DOT_CELLS <= quads; q += VI_DOT_CELLS, w += VI_DOT_CELLS * w_stride)
+        i8_link(sum, VI_DOT_CELLS, x + q * I8_CELL, x_stride, w, w_stride, rows, vectors);
+    if (VI_DOT_CELLS > 1 && q < quads) i8_link(sum, 1, x + q * I8_CELL, x_stride, w, w_stride, rows, vectors);
 }
 
 // init + what a sum stands for. scales: those of the columns.
@@ -134,7 +147,7 @@ TRN_INLINE void i8_run(const i8_tile *t, const int rows, const int vectors) {
         I8_UNROLL for (int i = 0; i < rows; i++) I8_UNROLL for (int j = 0; j < vectors; j++) {
             const vf before = vf_load(init + i * init_stride + j * VF_LANES), scale = vf_set1(t->x_scales[2 * i]);
             vf_store(t->y + i * t->y_stride + j * VF_LANES,
-                     i8_value(before, sum[i][j], scale, w + j * VF_LANES * I8_CELL));
+                     i8_value(before, vsum_total(sum[i][j]), scale, w + j * VF_LANES * I8_CELL));
         }
         w += t->w_stride, init = t->y, init_stride = t->y_stride;
     }
@@ -144,20 +157,31 @@ TRN_INLINE void i8_run(const i8_tile *t, const int rows, const int vectors) {
 #define I8_TILE(name, rows, eights) \
     static TRN_NOINLINE void name(const i8_tile *t) { i8_run(t, rows, 8 / VF_LANES * (eights)); }
 
-I8_TILE(i8_1x2, 1, 2)
-#if VF_TILE_SUMS >= 12
-I8_TILE(i8_1x4, 1, 4)
-I8_TILE(i8_1x6, 1, 6)
-I8_TILE(i8_1x8, 1, 8)
-static i8_function *const i8_whole[5] = {NULL, i8_1x2, i8_1x4, i8_1x6, i8_1x8};
+// F(columns / 16) for the tiles of one row.
+#if VI_TILE_SUMS >= 8
+#define I8_WIDTHS(F) F(1) F(2) F(3) F(4)
+#elif VI_TILE_SUMS >= 6
+#define I8_WIDTHS(F) F(1) F(2) F(3)
+#else
+#define I8_WIDTHS(F) F(1)
 #endif
+
+// The columns that such a tile takes of a panel: all of them, or half, where the registers hold their sums; else 16.
+TRN_INLINE size_t i8_part_of(size_t width) {
+    return VI_TILE_SUMS * 8 >= width ? width : VI_TILE_SUMS * 16 >= width && width % 32 == 0 ? width / 2 : 16;
+}
+
+#define I8_ROW(sixteens)      I8_TILE(i8_row_##sixteens, 1, 2 * sixteens)
+#define I8_ROW_NAME(sixteens) i8_row_##sixteens,
+I8_WIDTHS(I8_ROW)
+static i8_function *const i8_row[] = {NULL, I8_WIDTHS(I8_ROW_NAME)};
 #if VI_TILE_ROWS >= 4
 I8_TILE(i8_2x2, 2, 2)
 I8_TILE(i8_3x2, 3, 2)
 I8_TILE(i8_4x2, 4, 2)
 #endif
 static i8_function *const i8_rows[VI_TILE_ROWS + 1] = {
-    NULL,   i8_1x2,
+    NULL,   i8_row_1,
 #if VI_TILE_ROWS >= 4
     i8_2x2, i8_3x2, i8_4x2,
 #endif
@@ -176,25 +200,19 @@ static void i8_part(const i8_tile *whole, i8_function *run, size_t rows, size_t 
         memcpy(whole->y + (ptrdiff_t)i * whole->y_stride, copy + i * width, columns * sizeof *copy);
 }
 
-// A panel: for one row all of it where the registers hold the sums, else 16 columns at a time for a few rows.
+// A panel: of one row as much at once as the registers hold the sums of, else 16 columns for a few rows.
 TRN_INLINE void i8_panel(const i8_tile *panel, size_t m, size_t width, size_t columns, size_t init_step) {
-#if VF_TILE_SUMS >= 12
-    if (m == 1) {
-        if (columns == width) i8_whole[width / 16](panel);
-        else i8_part(panel, i8_whole[width / 16], 1, width, columns);
-        return;
-    }
-#else
-    (void)width;
-#endif
-    for (size_t column = 0; column < columns; column += 16) {
-        const size_t wanted = columns - column < 16 ? columns - column : 16;
+    const int wide = VI_TILE_ROWS == 1 || m == 1;
+    const size_t part = wide ? i8_part_of(width) : 16;
+    for (size_t column = 0; column < columns; column += part) {
+        const size_t wanted = columns - column < part ? columns - column : part;
         i8_tile t = *panel;
         t.w += column * I8_CELL, t.y += column, t.init += column * init_step;
         for (size_t row = 0, rows; row < m; row += rows) {
             rows = m - row < VI_TILE_ROWS ? m - row : VI_TILE_ROWS;
-            if (wanted == 16) i8_rows[rows](&t);
-            else i8_part(&t, i8_rows[rows], rows, 16, wanted);
+            i8_function *run = wide ? i8_row[part / 16] : i8_rows[rows];
+            if (wanted == part) run(&t);
+            else i8_part(&t, run, rows, part, wanted);
             t.x += rows * t.x_stride, t.x_scales += 2 * rows;
             t.y += (ptrdiff_t)rows * t.y_stride, t.init += (ptrdiff_t)rows * t.init_stride;
         }

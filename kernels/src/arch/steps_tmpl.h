@@ -85,18 +85,18 @@ STEPS_TILE(steps_6, 1, 6)
 STEPS_TILE(steps_8, 1, 8)
 static steps_function *const steps_whole[5] = {NULL, steps_2, steps_4, steps_6, steps_8};
 #endif
-#if VF_TILE_SUMS >= 12
+#if VF_TILE_PANELS >= 2
 STEPS_TILE(steps_4_two, 2, 4)
 #endif
 
 // All columns of a step. Registers that hold a whole panel (nearly: memory read in its order is worth two sums that
 // wait on the stack) take it at once, and two that are narrow; else 16 columns.
 TRN_INLINE void steps_multiply(const trn_steps *s, const steps_operands *o, size_t columns, size_t panel, float *sums) {
-    const size_t part = VF_TILE_SUMS >= 12 && panel == 32 ? 64 : panel;
+    const size_t part = VF_TILE_PANELS >= 2 && panel == 32 ? 64 : panel;
     for (size_t i = 0; i < (columns + part - 1) / part; i++) {
         const size_t column = steps_part(o, i, columns, part), left = columns - column;
         const size_t width = left < panel ? left : panel;
-#if VF_TILE_SUMS >= 12
+#if VF_TILE_PANELS >= 2
         if (part > panel && left >= part) steps_4_two(s, o, column, width, 0, sums);
         else steps_whole[width / 16](s, o, column, width, 0, sums);
 #elif VF_TILE_SUMS >= 6
@@ -167,7 +167,7 @@ static void steps_gru_one(const trn_steps *s, const steps_operands *o, size_t un
     steps_2(&by_h, &again, column, WIDTH, HIDDEN, s->scratch);
 }
 #endif
-#if VF_TILE_SUMS >= 12
+#if VF_TILE_PANELS >= 2
 static TRN_NOINLINE void steps_gru_two(const trn_steps *s, const steps_operands *o, size_t unit, float *x_part) {
     steps_gru_run(s, o, unit, x_part, 2);
 }
@@ -177,7 +177,7 @@ static TRN_NOINLINE void steps_gru_two(const trn_steps *s, const steps_operands 
 // nearest cache holds that and not two, for the next step to come back to.
 TRN_INLINE size_t steps_gru_part(const trn_steps *s) {
     const size_t bytes = 3 * CELL_BLOCK * sizeof(float) * (s->k + s->n);
-    return VF_TILE_SUMS < 12 || (bytes <= STEPS_CACHE && 2 * bytes > STEPS_CACHE) ? CELL_BLOCK : 2 * CELL_BLOCK;
+    return VF_TILE_PANELS < 2 || (bytes <= STEPS_CACHE && 2 * bytes > STEPS_CACHE) ? CELL_BLOCK : 2 * CELL_BLOCK;
 }
 
 static void TRN_KERNEL(f32_gru_steps)(const trn_steps *s) {
@@ -188,7 +188,7 @@ static void TRN_KERNEL(f32_gru_steps)(const trn_steps *s) {
         const steps_operands o = steps_at(s, at, state.h);
         for (size_t i = 0; i < (padded + part - 1) / part; i++) {
             const size_t unit = steps_part(&o, i, padded, part);
-#if VF_TILE_SUMS >= 12
+#if VF_TILE_PANELS >= 2
             (part > CELL_BLOCK && padded - unit >= part ? steps_gru_two : steps_gru_one)(s, &o, unit, x_part);
 #else
             steps_gru_one(s, &o, unit, x_part);

@@ -12,6 +12,9 @@
 enum { VF_LANES = 8 };
 #define VF_TILE_ROWS 6
 #define VF_TILE_SUMS 12  // of the 16 registers
+#define VF_TILE_PANELS 2
+#define VF_TILE_LINKS 2
+#define VF_AHEAD 0
 typedef __m256 vf;
 typedef __m256i vi;
 typedef __m256 vm;  // only the sign bit of a lane counts
@@ -81,7 +84,10 @@ TRN_INLINE vm vi_is_negative(vi a) { return _mm256_castsi256_ps(a); }
 TRN_INLINE vf vi_to_vf(vi a) { return _mm256_cvtepi32_ps(a); }
 
 #define VI_DOT_OFFSET 127
+#define VI_DOT_CELLS 1
+#define VI_AHEAD 0
 #define VI_TILE_ROWS 4
+#define VI_TILE_SUMS 8
 TRN_INLINE vi vi_max(vi a, vi b) { return _mm256_max_epi32(a, b); }
 TRN_INLINE vi vi_max_across(vi a) {
     a = _mm256_max_epi32(a, _mm256_permute2x128_si256(a, a, 1));
@@ -96,8 +102,11 @@ TRN_INLINE int32_t vi_sum_across(vi a) {
 TRN_INLINE vi vf_to_vi(vf a) { return _mm256_cvtps_epi32(a); }
 TRN_INLINE vi vi_set1_cell(const void *p) { return _mm256_castps_si256(_mm256_broadcast_ss(p)); }
 TRN_INLINE vi vi_load_cells(const void *p) { return _mm256_loadu_si256(p); }
-TRN_INLINE vi vi_dot4(vi sums, vi x, vi w) {
-    return _mm256_add_epi32(sums, _mm256_madd_epi16(_mm256_maddubs_epi16(x, w), _mm256_set1_epi16(1)));
+typedef vi vsum;
+TRN_INLINE vsum vsum_of(vi start) { return start; }
+TRN_INLINE vi vsum_total(vsum sums) { return sums; }
+TRN_INLINE vsum vsum_dot(vsum sums, const vi x[VI_DOT_CELLS], const vi w[VI_DOT_CELLS]) {
+    return _mm256_add_epi32(sums, _mm256_madd_epi16(_mm256_maddubs_epi16(x[0], w[0]), _mm256_set1_epi16(1)));
 }
 TRN_INLINE vi vi_store_codes(int8_t *p, const vi q[4]) {
     __m256i a = _mm256_packs_epi32(q[0], q[1]), b = _mm256_packs_epi32(q[2], q[3]);

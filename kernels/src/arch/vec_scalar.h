@@ -19,9 +19,13 @@
 
 enum { VF_LANES = 1 };
 // The tiles of a matrix product: rows of the largest one; how many times eight sums the registers hold, beside what a link
-// of the chains needs.
+// of the chains needs; panels that one row takes at once where one is narrow; links in a turn of the loop; how many
+// vectors before its use one is loaded, which helps processors that do not look ahead.
 #define VF_TILE_ROWS 1
 #define VF_TILE_SUMS 2
+#define VF_TILE_PANELS 1
+#define VF_TILE_LINKS 1
+#define VF_AHEAD 0
 typedef float vf;
 typedef int32_t vi;
 typedef int vm;
@@ -93,9 +97,13 @@ TRN_INLINE int32_t vi_sum_across(vi a) { return a; }
 TRN_INLINE vi vf_to_vi(vf a) { return (vi)rintf(a); }
 
 // Products of 8-bit numbers. Codes, the numbers to multiply by, are -127 to 127, kept as bytes with VI_DOT_OFFSET added.
-// A cell holds four bytes. Rows of a tile of products: VI_TILE_ROWS.
+// A cell holds four bytes; a product takes VI_DOT_CELLS of a column at once. The tiles of products: rows of the largest
+// one (1 or 4); how many times eight columns the registers hold the sums of one row (2, 6 or 8).
 #define VI_DOT_OFFSET 0
+#define VI_DOT_CELLS 1
+#define VI_AHEAD 0
 #define VI_TILE_ROWS 1
+#define VI_TILE_SUMS 2
 // The same four bytes in every lane; four bytes for each lane. At any address.
 TRN_INLINE vi vi_set1_cell(const void *p) {
     vi cell;
@@ -103,10 +111,14 @@ TRN_INLINE vi vi_set1_cell(const void *p) {
     return cell;
 }
 TRN_INLINE vi vi_load_cells(const void *p) { return vi_set1_cell(p); }
-// sums + the four products of each lane: x holds codes with their offset, w weights, of which two in a pair
-// (bytes 0 and 1, bytes 2 and 3) have a sum of -129 to 129.
-TRN_INLINE vi vi_dot4(vi sums, vi x, vi w) {
-    TRN_UNROLL for (int i = 0; i < 32; i += 8) sums = vi_add(sums, (int8_t)(x >> i) * (int8_t)(w >> i));
+// The sums of a vector of columns in the form that products are added to: from where they start, and to what they are.
+typedef vi vsum;
+TRN_INLINE vsum vsum_of(vi start) { return start; }
+TRN_INLINE vi vsum_total(vsum sums) { return sums; }
+// sums + the products of each lane: x holds codes with their offset, w weights, of which two in a pair (bytes 0 and 1,
+// bytes 2 and 3) have a sum of -129 to 129.
+TRN_INLINE vsum vsum_dot(vsum sums, const vi x[VI_DOT_CELLS], const vi w[VI_DOT_CELLS]) {
+    TRN_UNROLL for (int i = 0; i < 32; i += 8) sums = vi_add(sums, (int8_t)(x[0] >> i) * (int8_t)(w[0] >> i));
     return sums;
 }
 // The codes of four vectors, plus the offset. All lanes of the result together: the sum of their magnitudes.

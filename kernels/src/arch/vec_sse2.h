@@ -16,6 +16,9 @@
 enum { VF_LANES = 8 };
 #define VF_TILE_ROWS 2
 #define VF_TILE_SUMS 6  // 12 of the 16 registers
+#define VF_TILE_PANELS 1
+#define VF_TILE_LINKS 1
+#define VF_AHEAD 0
 typedef struct {
     __m128 low, high;
 } vf;
@@ -82,7 +85,10 @@ TRN_INLINE vm vi_is_negative(vi a) { return vi_as_vf(vi_shift_right(a, 31)); }
 TRN_INLINE vf vi_to_vf(vi a) { return (vf){_mm_cvtepi32_ps(a.low), _mm_cvtepi32_ps(a.high)}; }
 
 #define VI_DOT_OFFSET 0
+#define VI_DOT_CELLS 1
+#define VI_AHEAD 0
 #define VI_TILE_ROWS 1
+#define VI_TILE_SUMS 2
 TRN_INLINE __m128i vec_max(__m128i a, __m128i b) {
     __m128i more = _mm_cmpgt_epi32(a, b);
     return _mm_or_si128(_mm_and_si128(more, a), _mm_andnot_si128(more, b));
@@ -118,8 +124,11 @@ TRN_INLINE __m128i vec_dot4(__m128i sums, __m128i x, __m128i w) {
     __m128 odd = _mm_shuffle_ps(_mm_castsi128_ps(low), _mm_castsi128_ps(high), 0xdd);
     return _mm_add_epi32(sums, _mm_add_epi32(_mm_castps_si128(even), _mm_castps_si128(odd)));
 }
-TRN_INLINE vi vi_dot4(vi sums, vi x, vi w) {
-    return (vi){vec_dot4(sums.low, x.low, w.low), vec_dot4(sums.high, x.high, w.high)};
+typedef vi vsum;
+TRN_INLINE vsum vsum_of(vi start) { return start; }
+TRN_INLINE vi vsum_total(vsum sums) { return sums; }
+TRN_INLINE vsum vsum_dot(vsum sums, const vi x[VI_DOT_CELLS], const vi w[VI_DOT_CELLS]) {
+    return (vi){vec_dot4(sums.low, x->low, w->low), vec_dot4(sums.high, x->high, w->high)};
 }
 TRN_INLINE __m128i vec_store_codes(int8_t *p, vi first, vi second) {
     __m128i a = _mm_packs_epi32(first.low, first.high), b = _mm_packs_epi32(second.low, second.high);
