@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -113,9 +113,25 @@ class Context:
         sizes = self.integers(v, what)
         for s in sizes:
             if not isinstance(s, int):
-                self.sizes.bind_hints(self.sizes.tried(s), self.where)
+                self.settle(s)
                 raise NodeError(f"{what} depends on the dimension {s}, but must be constant")
         return sizes  # type: ignore[return-value]
+
+    def settle(self, *sizes: Size) -> None:
+        """Send the tried dimensions in these sizes back to their declared values; the walk then starts again."""
+        self.sizes.bind_hints(self.sizes.tried(*sizes), self.where)
+
+    def numbers(self, sizes: Sequence[Size], need: str) -> list[int]:
+        """Sizes that must be numbers; `need` is what a message says where one is not, even at its declared value."""
+        known = [s for s in sizes if isinstance(s, int)]
+        if len(known) < len(sizes):
+            self.settle(*sizes)
+            raise NodeError(f"{need}: fix it with --shape")
+        return known
+
+    def number(self, size: Size, need: str = "") -> int:
+        """The same of one size."""
+        return self.numbers((size,), need or f"needs the dimension {size} as a number")[0]
 
     def equal(self, a: Size, b: Size, what: str) -> None:
         """Require two sizes to be the same."""
@@ -447,7 +463,7 @@ class Context:
             check_types(node, row, arguments)
             arguments += [None] * (len(row.inputs) - len(arguments))
             if node.domain == "" and node.op in COMPARISONS:
-                self.sizes.bind_hints(self.sizes.tried(*_sizes_in(arguments)), self.where)
+                self.settle(*_sizes_in(arguments))
             results = row.function(self, node, *arguments)
             if node.domain == "" and isinstance(results, Value):
                 results.truth = results.truth or _truth(node.op, arguments)

@@ -105,10 +105,9 @@ def lower_hardmax(ctx: Context, node: OnnxNode, x: Value) -> Value:
     seen = x
     if node.version < 13 and axis != x.rank - 1:
         seen = ctx.reshape(x, (*x.dims[:axis], dm.product(x.dims[axis:])))
-    length = seen.dims[axis]
-    if not isinstance(length, int):
-        ctx.sizes.bind_hints(ctx.sizes.tried(length), ctx.where)
-        raise NodeError(f"takes the largest of {length} elements; their number must be constant")
+    length = ctx.number(
+        seen.dims[axis], f"takes the largest of {seen.dims[axis]} elements; their number must be constant"
+    )
     places = np.arange(length).reshape((-1, *[1] * (seen.rank - axis - 1)))
     found = compare(ctx, "EQUAL", reduced(ctx, seen, [axis], "ARG_MAX", dtype="I64"), values.of_array(places, "I64"))
     return ctx.reshape(ctx.elementwise("I_TO_F", found, dtype=x.dtype), x.dims)

@@ -18,7 +18,7 @@ from ..registry import lowering, reference
 from ..values import Value
 from .dense import matmul
 from .elementwise import require_broadcast, scalar
-from .linear_attention import heads, known, split_heads
+from .linear_attention import heads, split_heads
 from .logic import choose, compare
 from .reductions import reduced
 from .shapes import places
@@ -58,7 +58,7 @@ def lower(
     if group is None:
         raise NodeError(f"has {many} heads of queries, which is not a multiple of the {few} of keys")
     scale = ctx.attribute("scale")
-    q = ctx.elementwise("AFFINE", q, alpha=1 / math.sqrt(known(ctx, depth)) if scale is None else scale)
+    q = ctx.elementwise("AFFINE", q, alpha=1 / math.sqrt(ctx.number(depth)) if scale is None else scale)
     q = ctx.reshape(q, (batch, few, group * rows, depth))  # heads that share keys are rows of one product
     scores = ctx.reshape(matmul(ctx, q, values.transpose(k, [0, 1, 3, 2])), (batch, many, rows, keys))
     stages = [scores]

@@ -77,7 +77,7 @@ def _compare(ctx: Context, condition: Value, results: list[list[Value]]) -> None
             raise NodeError(f"its branches give {name!r} the types {type_name(a.dtype)} and {type_name(b.dtype)}")
         if a.dims == b.dims or (condition.truth is not None and a.rank == b.rank):
             continue
-        ctx.sizes.bind_hints(ctx.sizes.tried(*a.dims, *b.dims), ctx.where)
+        ctx.settle(*a.dims, *b.dims)
         raise NodeError(
             f"its branches give {name!r} the shapes {show(a.dims, b.dims)}, not provably the same: "
             "bind the input that the condition comes from, or fix dimensions with --shape"

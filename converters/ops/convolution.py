@@ -27,12 +27,7 @@ _ATTRIBUTES = "auto_pad dilations group kernel_shape pads strides"
 
 def _kernel(ctx: Context, w: Value) -> list[int]:
     """The sizes of the window, which are those of the weights."""
-    sizes: list[int] = []
-    for d in w.dims[2:]:
-        if not isinstance(d, int):
-            ctx.sizes.bind_hints(ctx.sizes.tried(d), ctx.where)
-            raise NodeError(f"its weights have the shape {show(w.dims)}; the window must be constant")
-        sizes.append(d)
+    sizes = ctx.numbers(w.dims[2:], f"its weights have the shape {show(w.dims)}; the window must be constant")
     given = ctx.attribute("kernel_shape", sizes)
     if list(given) != sizes or 0 in sizes:
         raise NodeError(f"attribute 'kernel_shape' is {given}, but its weights have the shape {show(w.dims)}")
@@ -90,10 +85,7 @@ def _convolve(ctx: Context, x: Value, weights: Tensor, bias: Value | None, outpu
 
 def summed(ctx: Context, x: Value, window: Window) -> Value:
     """The sum of each window, of every channel by itself: a convolution with ones."""
-    channels = x.dims[1]
-    if not isinstance(channels, int):
-        ctx.sizes.bind_hints(ctx.sizes.tried(channels), ctx.where)
-        raise NodeError(f"sums windows of {show(x.dims)}, whose channels must be constant")
+    channels = ctx.number(x.dims[1], f"sums windows of {show(x.dims)}, whose channels must be constant")
     time = follow_time(ctx, x, window, False)
     ones = values.of_array(np.ones((channels, 1, 1, *(a.kernel for a in window.axes)), np.float32), x.dtype)
     weights = _packed(ctx, ones, [0, 1, *range(3, ones.rank), 2])
@@ -201,11 +193,9 @@ def _transposed_window(ctx: Context, x: Value, kernel: list[int]) -> Window:
 
 def _cut(ctx: Context, total: Size, mode: str) -> tuple[int, int]:
     """What is cut off at both ends; SAME_UPPER cuts the odd one off the end, all else off the beginning."""
-    if not isinstance(total, int):
-        ctx.sizes.bind_hints(ctx.sizes.tried(total), ctx.where)
-        raise NodeError(f"its padding, {total} in all, depends on a dimension of its input; fix it with --shape")
-    small = total // 2
-    return (small, total - small) if mode == "SAME_UPPER" else (total - small, small)
+    known = ctx.number(total, f"its padding, {total} in all, depends on a dimension of its input")
+    small = known // 2
+    return (small, known - small) if mode == "SAME_UPPER" else (known - small, small)
 
 
 # ---- references ------------------------------------------------------------------------------------------------------

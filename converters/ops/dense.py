@@ -30,8 +30,7 @@ def _packed(ctx: Context, b: Value) -> Tensor:
 
         return ctx.once(b.array(), "dense", make)
     *lead, depth, columns = b.dims
-    if not isinstance(columns, int) or not isinstance(depth, int):
-        ctx.sizes.bind_hints(ctx.sizes.tried(columns, depth), ctx.where)
+    ctx.settle(columns, depth)
     columns = dm.ceil_div(columns, packing.LANES) * packing.LANES
     target = ctx.new((*lead, depth, columns), "F32", "F32_PANELS", 64)
     ctx.emit("pack", [ctx.operand(gates)], [target])

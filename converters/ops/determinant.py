@@ -21,7 +21,7 @@ def lower(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """Minors of the last rows, two, three and four high: those of one height are made of the ones before."""
     size = x.dims[-1] if x.rank > 1 and x.dims[-1] == x.dims[-2] else 0
     if not isinstance(size, int) or not 1 <= size <= MAX_SIZE:
-        ctx.sizes.bind_hints(ctx.sizes.tried(*x.dims[-2:]), ctx.where)
+        ctx.settle(*x.dims[-2:])
         raise NodeError(f"takes square matrices of 1 to {MAX_SIZE} rows, not {show(x.dims)}")
     if x.time is not None and x.time.axis >= x.rank - 2:
         ctx.not_streamable("mixes the steps of the sequence")

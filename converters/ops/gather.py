@@ -116,7 +116,7 @@ def check_range(ctx: Context, length: Size, axis: int, indices: Value) -> None:
     if indices.const is None:
         return
     if not isinstance(length, int):
-        ctx.sizes.bind_hints(ctx.sizes.tried(length), ctx.where)
+        ctx.settle(length)
         return
     bad = indices.const[(indices.const < -length) | (indices.const >= length)]
     if bad.size:

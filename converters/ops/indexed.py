@@ -99,10 +99,8 @@ def lower_gather_nd(ctx: Context, node: OnnxNode, x: Value, indices: Value) -> V
 
 
 def _depth(ctx: Context, indices: Value) -> int:
-    depth = indices.dims[-1] if indices.rank else 0
-    if not isinstance(depth, int):
-        ctx.sizes.bind_hints(ctx.sizes.tried(depth), ctx.where)
-        raise NodeError(f"its indices have the shape {show(indices.dims)}, whose last axis must be constant")
+    last = indices.dims[-1] if indices.rank else 0
+    depth = ctx.number(last, f"its indices have the shape {show(indices.dims)}, whose last axis must be constant")
     if depth < 1:
         raise NodeError(f"its indices have the shape {show(indices.dims)}; at least one index is needed")
     return depth

@@ -64,7 +64,7 @@ def lower_squeeze(ctx: Context, node: OnnxNode, x: Value, given: Value | None = 
     """Without the axes, or all axes, of length 1."""
     axes = _axes(ctx, given, x.rank)
     if axes is None:
-        ctx.sizes.bind_hints(ctx.sizes.tried(*x.dims), ctx.where)
+        ctx.settle(*x.dims)
         axes = [i for i, d in enumerate(x.dims) if d == 1]
     for a in axes:
         ctx.equal(x.dims[a], 1, f"axis {a} of {show(x.dims)} has not the length 1")
@@ -102,7 +102,7 @@ def lower_reshape(ctx: Context, node: OnnxNode, x: Value, shape: Value) -> Value
         general = _target(ctx, x, wanted)
     if general is None:
         left = dm.product(x.dims)
-        ctx.sizes.bind_hints(ctx.sizes.tried(left, *wanted), ctx.where)
+        ctx.settle(left, *wanted)
         right = [
             d if d != 0 or ctx.attribute("allowzero", 0) else x.dims[i]
             for i, d in enumerate(wanted)
@@ -168,9 +168,7 @@ def _follow(ctx: Context, dims: tuple[Size, ...], wanted: list[Size]) -> list[Si
                 continue
             if k == len(old) or not _stands_for(ctx, old[k], result[j]):
                 if k < len(old) and dm.symbol_name(old[k]) and ctx.sizes.hint(old[k]) == 1:
-                    ctx.sizes.bind_hints(
-                        {str(dm.symbol_name(old[k]))}, ctx.where
-                    )  # 1 is moved or dropped: it is just 1
+                    ctx.settle(old[k])  # 1 is moved or dropped: it is just 1
                 merged = _merge(ctx, old, k, result[j])
                 if merged is None:
                     break

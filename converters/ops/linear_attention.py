@@ -60,7 +60,7 @@ def lower(
     steps = _steps(ctx, q)
     for have, want in zip((*k.dims, *v.dims[:3]), (batch, few, steps, depth, batch, few, steps), strict=True):
         ctx.equal(have, want, f"its query, key and value of shapes {show(q.dims, k.dims, v.dims)} do not fit")
-    scale = ctx.attribute("scale", 0.0) or 1 / math.sqrt(known(ctx, depth))
+    scale = ctx.attribute("scale", 0.0) or 1 / math.sqrt(ctx.number(depth))
     q = ctx.reshape(ctx.elementwise("AFFINE", q, alpha=scale), (batch, few, many // few, steps, depth))
     gate = None if decay is None else values.transpose(_gate(ctx, decay, few, depth), [0, 1, 3, 2])
     rate = None if beta is None else heads(ctx, beta, few if beta.dims[-1] != 1 else 1, "beta")
@@ -92,21 +92,13 @@ def _check_rule(ctx: Context, decay: Value | None, beta: Value | None) -> None:
 
 def _steps(ctx: Context, q: Value) -> int:
     """The number of steps, which must be known and is small."""
-    steps = known(ctx, q.dims[2])
+    steps = ctx.number(q.dims[2])
     if not 1 <= steps <= MAX_STEPS:
         raise NodeError(
             f"has {steps} steps; 1 to {MAX_STEPS} are written out: export the model for one step, with the state as an "
             "input and an output"
         )
     return steps
-
-
-def known(ctx: Context, size: dm.Size) -> int:
-    """A size that must be a number."""
-    if not isinstance(size, int):
-        ctx.sizes.bind_hints(ctx.sizes.tried(size), ctx.where)
-        raise NodeError(f"needs the dimension {size} as a number: fix it with --shape")
-    return size
 
 
 def _gate(ctx: Context, decay: Value, few: int, depth: dm.Size) -> Value:

@@ -26,10 +26,7 @@ MAX_PICKS = 256  # each is some operators
 def lower(ctx: Context, node: OnnxNode, x: Value, given: Value | None = None) -> list[Value | None]:
     """Values and places; of equal elements the first comes first. They are sorted whether that is asked for or not."""
     axis = ctx.axis(ctx.attribute("axis", -1), x.rank)
-    length = x.dims[axis]
-    if not isinstance(length, int):
-        ctx.sizes.bind_hints(ctx.sizes.tried(length), ctx.where)
-        raise NodeError(f"orders {length} elements; their number must be constant")
+    length = ctx.number(x.dims[axis], f"orders {x.dims[axis]} elements; their number must be constant")
     counts = [ctx.attribute("k", -1)] if given is None else ctx.constants(given, "input 'K'")
     if len(counts) != 1 or not 1 <= counts[0] <= min(length, MAX_PICKS):
         raise NodeError(f"takes the first {counts} of {length} elements; 1 to {MAX_PICKS} of them are supported")

@@ -62,10 +62,7 @@ def lower_max(ctx: Context, node: OnnxNode, x: Value) -> list[Value | None]:
 def _indices(ctx: Context, x: Value) -> Value:
     """Where in the whole of x each maximum is: among the elements of its window, which are gathered side by side."""
     rank = spatial_rank(x)
-    lengths = [n for n in x.dims[2:] if isinstance(n, int)]
-    if len(lengths) < rank:
-        ctx.sizes.bind_hints(ctx.sizes.tried(*x.dims[2:]), ctx.where)
-        raise NodeError(f"output 'Indices' needs constant spatial axes, not {show(x.dims)}: fix them with --shape")
+    lengths = ctx.numbers(x.dims[2:], f"output 'Indices' needs constant spatial axes, not {show(x.dims)}")
     window = read(ctx, x, listed(ctx, "kernel_shape", rank, 0, 1), bool(ctx.attribute("ceil_mode", 0)))
     ctx.check_size((*x.dims[:2], *window.sizes, *(a.kernel for a in window.axes)), "F32")
     at, inside = places(window, lengths)

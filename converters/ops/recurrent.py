@@ -138,10 +138,7 @@ def lower(
         rank = 2 if name in ("B", "P") else 3
         if v is not None and (v.rank != rank):
             raise NodeError(f"input {name!r} has the shape {show(v.dims)}; {rank} axes are needed")
-    hidden = r.dims[2]
-    if not isinstance(hidden, int):
-        ctx.sizes.bind_hints(ctx.sizes.tried(hidden), ctx.where)
-        raise NodeError(f"the hidden size is {hidden}; it must be constant")
+    hidden = ctx.number(r.dims[2], f"the hidden size is {r.dims[2]}; it must be constant")
     c = cell(node, hidden)
     if c.layout:
         x = values.transpose(x, [1, 0, 2])

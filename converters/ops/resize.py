@@ -199,12 +199,11 @@ def _resized(ctx: Context, x: Value, axis: Axis, method: Method) -> Value:
         return ctx.reshape(seen, (*x.dims[:k], axis.output, *x.dims[k + 1 :]))
     if shrinks > 1 and _repeats(method, shrinks, False):
         return taken(ctx, x, k, 0, values.slice_axis(x, k, 0, axis.output, shrinks), shrinks)
-    if not isinstance(length, int) or not isinstance(axis.output, int):
-        ctx.sizes.bind_hints(ctx.sizes.tried(length, axis.output), ctx.where)
-        raise NodeError(
-            f"resizes axis {k} of {show(x.dims)} to {axis.output} elements; a length that is not constant can "
-            "only change by whole factors, to the nearest element: fix the length with --shape"
-        )
+    length, _ = ctx.numbers(
+        (length, axis.output),
+        f"resizes axis {k} of {show(x.dims)} to {axis.output} elements; a length that is not constant can only change "
+        "by whole factors, to the nearest element",
+    )
     if method.mode == "nearest":
         return picked(ctx, x, k, values.of_array(nearest(method, axis, length), "I64"))
     indices, weights = neighbours(method, axis, length)
@@ -267,7 +266,7 @@ def _scaled(ctx: Context, x: Value, scales: list[float], numbers: list[int]) -> 
         else:
             ratio = _fraction(scale)
             if ratio is None:
-                ctx.sizes.bind_hints(ctx.sizes.tried(length), ctx.where)
+                ctx.settle(length)
                 raise NodeError(f"its scale {scale} of axis {k} of {show(x.dims)}: fix the length with --shape")
             output = dm.floor_div(length * ratio.numerator, ratio.denominator)
         axes.append(Axis(k, output, scale))
@@ -280,11 +279,9 @@ def _sized(ctx: Context, x: Value, sizes: list[Size], numbers: list[int], policy
         raise NodeError(f"has {len(sizes)} sizes for {len(numbers)} axes of {show(x.dims)}")
     if policy == "stretch":
         return [Axis(k, n, n, x.dims[k]) for k, n in zip(numbers, sizes, strict=True)]
-    lengths = [x.dims[k] for k in numbers]
-    if not all(isinstance(n, int) for n in (*lengths, *sizes)):
-        ctx.sizes.bind_hints(ctx.sizes.tried(*lengths, *sizes), ctx.where)
-        raise NodeError("attribute 'keep_aspect_ratio_policy' needs constant lengths: fix them with --shape")
-    pairs = [Fraction(n, d) for n, d in zip(sizes, lengths, strict=True)]  # type: ignore[arg-type]
+    need = "attribute 'keep_aspect_ratio_policy' needs constant lengths"
+    lengths, wanted = ctx.numbers([x.dims[k] for k in numbers], need), ctx.numbers(sizes, need)
+    pairs = [Fraction(n, d) for n, d in zip(wanted, lengths, strict=True)]
     ratio = min(pairs) if policy == "not_larger" else max(pairs)
     half = Fraction(1, 2)
     return [

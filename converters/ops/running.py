@@ -75,10 +75,10 @@ def _summed(ctx: Context, x: Value, axis: int, reverse: bool) -> Value:
 
 def _folded(ctx: Context, x: Value, axis: int, function: str) -> Value:
     """After a fold with what lies 1, 2, 4, ... places before, each element holds twice as many."""
-    length = x.dims[axis]
-    if not isinstance(length, int):
-        ctx.sizes.bind_hints(ctx.sizes.tried(length), ctx.where)
-        raise NodeError(f"folds {length} elements; for products, and for integers, their number must be constant")
+    length = ctx.number(
+        x.dims[axis],
+        f"folds {x.dims[axis]} elements; for products, and for integers, their number must be constant",
+    )
     dtype = "F32" if x.dtype in FLOATS else x.dtype
     step = (function if x.dtype in FLOATS else f"I_{function}", 0, 1, 0, 0.0, 0.0)
     distance = 1

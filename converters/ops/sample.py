@@ -59,12 +59,9 @@ class Tap:
 def lower(ctx: Context, node: OnnxNode, x: Value, grid: Value) -> Value:
     """X [N, C, lengths...] at grid [N, places..., axes], the last axis first; computed in float32."""
     how, rank = _sampling(node), x.rank - 2
-    lengths = [n for n in x.dims[2:] if isinstance(n, int)]
     if rank < 1 or grid.rank != x.rank or grid.dims[-1] != rank:
         raise NodeError(f"samples {show(x.dims)} at a grid of {show(grid.dims)}")
-    if len(lengths) < rank:
-        ctx.sizes.bind_hints(ctx.sizes.tried(*x.dims[2:]), ctx.where)
-        raise NodeError(f"samples {show(x.dims)}, whose spatial axes must be constant: fix them with --shape")
+    lengths = ctx.numbers(x.dims[2:], f"samples {show(x.dims)}, whose spatial axes must be constant")
     ctx.equal(grid.dims[0], x.dims[0], f"samples {show(x.dims)} at a grid of {show(grid.dims)}")
     if ctx.has_time(*grid.dims[1:], *x.dims[1:]):
         ctx.not_streamable("samples at places over the steps of the sequence")

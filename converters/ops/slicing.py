@@ -115,7 +115,7 @@ def lower_split(ctx: Context, node: OnnxNode, x: Value, given: Value | None = No
     if parts is None:
         if node.attributes.get("num_outputs", count) != count:
             raise NodeError(f"attribute 'num_outputs' is not the number of its outputs, {count}")
-        ctx.sizes.bind_hints(ctx.sizes.tried(length), ctx.where)
+        ctx.settle(length)
         each = dm.ceil_div(length, count) if node.version >= 18 else dm.exact_div(length, count)
         if each is None:
             raise NodeError(f"cannot split {length} into {count} equal parts")

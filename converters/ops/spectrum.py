@@ -62,12 +62,10 @@ def _parts(x: Value) -> int:
 def _number(ctx: Context, v: Value | None, name: str, otherwise: Size) -> int:
     """A scalar input that must be known, or what stands for it."""
     size = otherwise if v is None else ctx.integers(v, f"input {name!r}")[0]
-    if not isinstance(size, int):
-        ctx.sizes.bind_hints(ctx.sizes.tried(size), ctx.where)
-        raise NodeError(f"its {name} is the dimension {size}, but must be constant: fix it with --shape")
-    if size < 1:
-        raise NodeError(f"its {name} is {size}")
-    return size
+    number = ctx.number(size, f"its {name} is the dimension {size}, but must be constant")
+    if number < 1:
+        raise NodeError(f"its {name} is {number}")
+    return number
 
 
 @lowering("DFT", inputs="input:floats dft_length?:int32/int64", attributes="axis inverse onesided", since=17, until=19)
@@ -92,9 +90,7 @@ def _transform(ctx: Context, x: Value, at: int, given: Value | None) -> Value:
         raise NodeError(
             f"attribute 'onesided' is 1, which takes {'complex' if inverse else 'real'} numbers: {show(x.dims)}"
         )
-    if not isinstance(x.dims[axis], int):
-        ctx.sizes.bind_hints(ctx.sizes.tried(x.dims[axis]), ctx.where)
-        raise NodeError(f"transforms axis {axis} of {show(x.dims)}, which must be constant: fix it with --shape")
+    ctx.number(x.dims[axis], f"transforms axis {axis} of {show(x.dims)}, which must be constant")
     have = _number(ctx, None, "signal", x.dims[axis])
     length = _number(ctx, given, "dft_length", 2 * (have - 1) if inverse and onesided else have)
     rows = min(have, length // 2 + 1 if inverse and onesided else length)
