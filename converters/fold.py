@@ -25,7 +25,7 @@ ONLY_FOLDED = frozenset(["NonZero", "Unique"])
 _LOWERED = frozenset(
     [
         *("ConstantOfShape", "Expand", "Range", "Tile", "OneHot", "Einsum"),
-        *("Conv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool"),
+        *("Conv", "FusedConv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool"),
         *("Resize", "Upsample", "Col2Im", "MaxUnpool", "DFT", "STFT", "GridSample"),
     ]
 )

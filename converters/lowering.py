@@ -565,6 +565,11 @@ def _truth(op: str, operands: list[Any]) -> Truth | None:
 
 
 def _unsupported(node: OnnxNode, missing: list[str]) -> str:
+    if node.domain == "com.microsoft":
+        return (
+            "onnxruntime made this operator: convert the model that it was given, or save one from it with basic "
+            "optimizations only (ORT_ENABLE_BASIC)"
+        )
     if node.domain:
         return f"operators of the domain {node.domain!r} are not supported; export the model with ONNX's own"
     if registry.supported(node.domain, node.op):

@@ -11,8 +11,8 @@ from .onnx_model import OnnxModel, OnnxNode
 #: The inputs that can be weights, by operator.
 _PLACES = {
     **dict.fromkeys(("RNN", "LSTM", "GRU"), (1, 2)),
-    **dict.fromkeys(("Conv", "ConvTranspose"), (1,)),
-    **dict.fromkeys(("MatMul", "Gemm", "FusedMatMul"), (0, 1)),
+    **dict.fromkeys(("Conv", "FusedConv", "ConvTranspose", "CausalConvWithState"), (1,)),
+    **dict.fromkeys(("MatMul", "Gemm", "FusedMatMul", "FusedGemm"), (0, 1)),
     "Einsum": (0, 1, 2, 3),
     "Gather": (0,),
 }

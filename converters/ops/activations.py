@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Activations that are small programs of elementwise functions; a pass makes one operator of each."""
+"""Activations that are small programs of elementwise functions; a pass makes one operator of each.
+
+Those of the domain com.microsoft are what onnxruntime's optimizer saves.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,7 +15,7 @@ from .. import dims as dm
 from .. import values
 from ..errors import NodeError
 from ..ir import FLOATS
-from ..lowering import Context
+from ..lowering import Context, show
 from ..onnx_model import OnnxNode
 from ..registry import lowering, reference
 from ..values import Value
@@ -21,6 +25,40 @@ from .reductions import reduced
 
 SELU_ALPHA, SELU_GAMMA = 1.67326319217681884765625, 1.05070102214813232421875  # ONNX's defaults
 _CUBIC = 0.044715  # of the approximation of Gelu by tanh
+
+#: The default of `alpha` in x * sigmoid(alpha * x).
+_SLOPES = {"Swish": 1.0, "QuickGelu": 1.702}
+
+#: Attribute `activation` of onnxruntime's fused operators -> (function, how many parameters it has).
+_FUSED = {
+    "": ("IDENTITY", 0),
+    "Clip": ("CLIP", 2),
+    "Elu": ("ELU", 1),
+    "HardSigmoid": ("HARD_SIGMOID", 2),
+    "LeakyRelu": ("LEAKY_RELU", 1),
+    "Relu": ("RELU", 0),
+    "Selu": ("ELU", 1),
+    "Sigmoid": ("SIGMOID", 0),
+    "Softplus": ("SOFTPLUS", 0),
+    "Softsign": ("SOFTSIGN", 0),
+    "Tanh": ("TANH", 0),
+    "ThresholdedRelu": ("THRESHOLDED_RELU", 1),
+}
+
+
+def activated(ctx: Context, x: Value, numbers: Sequence[float], gamma: float | None = None) -> Value:
+    """The attribute `activation` of a fused operator; `gamma` is the factor that Selu has and no other."""
+    name = ctx.attribute("activation", "")
+    if name not in _FUSED:
+        raise NodeError(f"attribute 'activation' is {name!r}; supported are {', '.join(filter(None, _FUSED))}")
+    function, count = _FUSED[name]
+    if len(numbers) != count or (gamma is not None) != (name == "Selu"):
+        raise NodeError(f"attribute 'activation' is {name!r}, whose parameters are not those that are given")
+    if not name:
+        return x
+    alpha, beta = (*numbers, 0.0, 0.0)[:2]
+    result = ctx.elementwise(function, x, alpha=alpha, beta=beta)
+    return result if gamma is None else ctx.elementwise("MUL", result, scalar(gamma, x.dtype))
 
 
 @lowering("Selu", inputs="X:floats", attributes="alpha gamma")
@@ -59,13 +97,28 @@ def lower_gelu(ctx: Context, node: OnnxNode, x: Value) -> Value:
     kind = ctx.attribute("approximate", "none")
     if kind not in ("none", "tanh"):
         raise NodeError(f"attribute 'approximate' is {kind!r}; 'none' and 'tanh' are defined")
-    if kind == "none":
-        curve = ctx.elementwise("ERF", ctx.elementwise("AFFINE", x, alpha=math.sqrt(0.5)))
-    else:
+    return _gelu(ctx, x, kind == "tanh")
+
+
+def _gelu(ctx: Context, x: Value, by_tanh: bool) -> Value:
+    if by_tanh:
         scale = math.sqrt(2 / math.pi)
         slope = ctx.elementwise("AFFINE", ctx.elementwise("MUL", x, x), alpha=scale * _CUBIC, beta=scale)
         curve = ctx.elementwise("TANH", ctx.elementwise("MUL", x, slope))
+    else:
+        curve = ctx.elementwise("ERF", ctx.elementwise("AFFINE", x, alpha=math.sqrt(0.5)))
     return ctx.elementwise("MUL", x, ctx.elementwise("AFFINE", curve, alpha=0.5, beta=0.5))
+
+
+@lowering("BiasGelu", inputs="A:floats B:A", domain="com.microsoft")
+@lowering("FastGelu", inputs="X:floats bias?:X", domain="com.microsoft")
+def lower_bias_gelu(ctx: Context, node: OnnxNode, x: Value, bias: Value | None) -> Value:
+    """Gelu of x + bias, a vector along the last axis; FastGelu is that by tanh."""
+    if bias is not None:
+        length = x.dims[-1] if x.rank else 1
+        ctx.equal(bias.dims[0] if bias.rank == 1 else 0, length, f"its bias {show(bias.dims)} is not [{length}]")
+        x = ctx.elementwise("ADD", x, bias)
+    return _gelu(ctx, x, node.op == "FastGelu")
 
 
 @lowering("HardSwish", inputs="X:floats", since=14)
@@ -81,9 +134,10 @@ def lower_mish(ctx: Context, node: OnnxNode, x: Value) -> Value:
 
 
 @lowering("Swish", inputs="X:floats", attributes="alpha", since=24)
+@lowering("QuickGelu", inputs="X:floats", attributes="alpha", domain="com.microsoft")
 def lower_swish(ctx: Context, node: OnnxNode, x: Value) -> Value:
     """x * sigmoid(alpha * x)."""
-    alpha = ctx.attribute("alpha", 1.0)
+    alpha = ctx.attribute("alpha", _SLOPES[node.op])
     inner = x if alpha == 1 else ctx.elementwise("AFFINE", x, alpha=alpha)
     return ctx.elementwise("MUL", x, ctx.elementwise("SIGMOID", inner))
 
@@ -116,6 +170,12 @@ def lower_hardmax(ctx: Context, node: OnnxNode, x: Value) -> Value:
 # ---- references ------------------------------------------------------------------------------------------------------
 
 
+def activated_reference(node: OnnxNode, x: np.ndarray, numbers: Sequence[float]) -> np.ndarray:
+    """What the attribute `activation` of a fused operator makes of x; Selu's factor is left to the caller."""
+    function, count = _FUSED[node.attributes.get("activation", "")]
+    return np.asarray(FUNCTIONS[function](x, *numbers, *[0.0] * (2 - count)))
+
+
 @reference("Selu")
 def reference_selu(node: OnnxNode, x: np.ndarray) -> np.ndarray:
     """gamma * Elu(x)."""
@@ -140,9 +200,15 @@ def reference_prelu(node: OnnxNode, x: np.ndarray, slope: np.ndarray) -> np.ndar
 @reference("Gelu")
 def reference_gelu(node: OnnxNode, x: np.ndarray) -> np.ndarray:
     """Exactly, or by tanh."""
-    if node.attributes.get("approximate", "none") == "tanh":
+    if node.op == "FastGelu" or node.attributes.get("approximate", "none") == "tanh":
         return np.asarray(0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + _CUBIC * x**3))))
     return np.asarray(0.5 * x * (1 + FUNCTIONS["ERF"](x / np.sqrt(2), 0, 0)))
+
+
+@reference("BiasGelu", "FastGelu", domain="com.microsoft")
+def reference_bias_gelu(node: OnnxNode, x: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
+    """Of the sum."""
+    return reference_gelu(node, x if bias is None else x + bias)
 
 
 @reference("HardSwish")
@@ -157,10 +223,11 @@ def reference_mish(node: OnnxNode, x: np.ndarray) -> np.ndarray:
     return np.asarray(x * np.tanh(np.logaddexp(0, x)))
 
 
+@reference("QuickGelu", domain="com.microsoft")
 @reference("Swish")
 def reference_swish(node: OnnxNode, x: np.ndarray) -> np.ndarray:
     """x * sigmoid(alpha * x)."""
-    return np.asarray(x / (1 + np.exp(-node.attributes.get("alpha", 1.0) * x)))
+    return np.asarray(x / (1 + np.exp(-node.attributes.get("alpha", _SLOPES[node.op]) * x)))
 
 
 @reference("Shrink")

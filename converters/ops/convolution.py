@@ -19,6 +19,7 @@ from ..lowering import Context, show
 from ..onnx_model import OnnxNode
 from ..registry import lowering, reference
 from ..values import Value
+from .activations import activated, activated_reference
 from .slicing import HUGE, joined, part
 from .window import Axis, Window, auto_pad, bordered, follow_time, listed, read, spatial_rank
 
@@ -113,6 +114,25 @@ def lower_conv(ctx: Context, node: OnnxNode, x: Value, w: Value, bias: Value | N
     apart = ctx.reshape(w, (groups, outputs, *w.dims[1:]))
     taps = list(range(3, 3 + rank))
     return _convolve(ctx, x, _packed(ctx, apart, [0, 1, *taps, 2]), bias, w.dims[0], window)
+
+
+@lowering(
+    "FusedConv",
+    inputs="X:floats W:X B?:X Z?:X",
+    attributes=_ATTRIBUTES + " activation activation_params",
+    domain="com.microsoft",
+)
+def lower_fused(ctx: Context, node: OnnxNode, x: Value, w: Value, bias: Value | None, addend: Value | None) -> Value:
+    """Conv, a sum with a tensor of the same shape, and an activation: what onnxruntime's optimizer saves."""
+    y = lower_conv(ctx, node, x, w, bias)
+    if addend is not None:
+        text = f"its addend of shape {show(addend.dims)} has not the shape {show(y.dims)}"
+        if addend.rank != y.rank:
+            raise NodeError(text)
+        for have, want in zip(addend.dims, y.dims, strict=True):
+            ctx.equal(have, want, text)
+        y = ctx.elementwise("ADD", y, addend)
+    return activated(ctx, y, ctx.attribute("activation_params", ()))
 
 
 @lowering(
@@ -245,6 +265,16 @@ def reference_conv(node: OnnxNode, x: np.ndarray, w: np.ndarray, bias: np.ndarra
         y += np.einsum("bgc...,gmc->bgm...", seen[last_axes(cut)], weights[last_axes(tap)])
     y = y.reshape(len(x), -1, *sizes)
     return np.asarray(y if bias is None else y + bias.reshape(-1, *[1] * rank))
+
+
+@reference("FusedConv", domain="com.microsoft")
+def reference_fused(
+    node: OnnxNode, x: np.ndarray, w: np.ndarray, bias: np.ndarray | None = None, addend: np.ndarray | None = None
+) -> np.ndarray:
+    """Conv, a sum, an activation."""
+    y = reference_conv(node, x, w, bias)
+    numbers = node.attributes.get("activation_params", ())
+    return activated_reference(node, y if addend is None else y + addend, numbers)
 
 
 @reference("ConvTranspose")

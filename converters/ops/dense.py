@@ -15,6 +15,7 @@ from ..lowering import Context, show
 from ..onnx_model import OnnxNode
 from ..registry import lowering, reference
 from ..values import Time, Value
+from .activations import activated, activated_reference
 from .elementwise import require_broadcast
 
 
@@ -132,6 +133,20 @@ def lower_gemm(ctx: Context, node: OnnxNode, a: Value, b: Value, c: Value | None
     return ctx.elementwise("ADD", result, _scaled(ctx, c, beta))
 
 
+_ACTIVATED = "activation activation_alpha activation_beta activation_gamma alpha beta transA transB"
+
+
+@lowering("FusedGemm", inputs="A:floats B:A C?:A", attributes=_ACTIVATED, domain="com.microsoft")
+def lower_fused_gemm(ctx: Context, node: OnnxNode, a: Value, b: Value, c: Value | None) -> Value:
+    """Gemm and an activation: what onnxruntime's optimizer saves."""
+    return activated(ctx, lower_gemm(ctx, node, a, b, c), _parameters(node), ctx.attribute("activation_gamma"))
+
+
+def _parameters(node: OnnxNode) -> list[float]:
+    """Those of the activation of a FusedGemm that are given."""
+    return [node.attributes[n] for n in ("activation_alpha", "activation_beta") if n in node.attributes]
+
+
 @reference("MatMul")
 def reference_matmul(node: OnnxNode, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """NumPy's own."""
@@ -153,3 +168,10 @@ def reference_gemm(node: OnnxNode, a: np.ndarray, b: np.ndarray, c: np.ndarray |
     b = b.T if node.attributes.get("transB", 0) else b
     result = node.attributes.get("alpha", 1.0) * (a @ b)
     return np.asarray(result if c is None else result + node.attributes.get("beta", 1.0) * c)
+
+
+@reference("FusedGemm", domain="com.microsoft")
+def reference_fused_gemm(node: OnnxNode, a: np.ndarray, b: np.ndarray, c: np.ndarray | None = None) -> np.ndarray:
+    """Gemm and an activation."""
+    result = activated_reference(node, reference_gemm(node, a, b, c), _parameters(node))
+    return np.asarray(node.attributes.get("activation_gamma", 1.0) * result)

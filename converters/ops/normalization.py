@@ -87,6 +87,23 @@ def lower_layer(ctx: Context, node: OnnxNode, x: Value, scale: Value, bias: Valu
     return results[: len(node.outputs)]
 
 
+@lowering(
+    "SkipLayerNormalization",
+    inputs="input:floats skip:input gamma:input beta?:input bias?:input",
+    outputs=(1, 4),
+    attributes="epsilon",
+    domain="com.microsoft",
+)
+def lower_skip(
+    ctx: Context, node: OnnxNode, x: Value, skip: Value, scale: Value, beta: Value | None, bias: Value | None
+) -> list[Value | None]:
+    """The normalised sum of input, skip and bias, and that sum: what onnxruntime's optimizer saves."""
+    _broadcasts(ctx, x, skip, scale, beta, bias)
+    total = _scaled(ctx, arithmetic(ctx, "ADD", x, skip), None, bias)
+    y = _scaled(ctx, standardized(ctx, total, x.rank - 1, ctx.attribute("epsilon", 1e-12)), scale, beta)
+    return [y, None, None, total][: len(node.outputs)]
+
+
 @lowering("RMSNormalization", inputs="X:floats scale:X", attributes="axis epsilon stash_type", since=23)
 def lower_rms(ctx: Context, node: OnnxNode, x: Value, scale: Value) -> Value:
     """x / sqrt(mean(x^2) + epsilon) * scale, over all axes from `axis` on."""
@@ -223,6 +240,18 @@ def reference_layer(node: OnnxNode, x: np.ndarray, scale: np.ndarray, bias: Any 
     deviation = np.sqrt(x.var(axis=axes, keepdims=True) + epsilon)
     y = _standard(x, axes, epsilon) * scale + (0 if bias is None else bias)
     return y, x.mean(axis=axes, keepdims=True), 1 / deviation
+
+
+@reference("SkipLayerNormalization", domain="com.microsoft")
+def reference_skip(
+    node: OnnxNode, x: np.ndarray, skip: np.ndarray, scale: np.ndarray, beta: Any = None, bias: Any = None
+) -> list[np.ndarray]:
+    """The normalised sum, what training wants of it, and the sum."""
+    total = x + skip + (0 if bias is None else bias)
+    epsilon = node.attributes.get("epsilon", 1e-12)
+    deviation = np.sqrt(total.var(axis=-1, keepdims=True) + epsilon)
+    y = _standard(total, (-1,), epsilon) * scale + (0 if beta is None else beta)
+    return [y, total.mean(axis=-1, keepdims=True), 1 / deviation, total]
 
 
 @reference("RMSNormalization")

@@ -115,6 +115,16 @@ def test_weights_made_of_initializers_are_known_by_these():
     assert layers[0].reason
 
 
+@pytest.mark.parametrize(
+    ("op", "dims", "shape"), [("FusedGemm", ["n", 7], [7, 5]), ("FusedConv", ["n", 7, 9], [5, 7, 3])]
+)
+def test_weights_of_fused_operators_are_known_by_their_name(op, dims, shape):
+    one = node(op, "x w", "y", name="fused", domain="com.microsoft", activation="Relu")
+    proto = model([one], {"x": dims}, "y", {"w": random(*shape)}, domains=["com.microsoft"])
+    _, layers, _ = chosen(proto, keep=["w"])
+    assert [(each.name, "keep_float" in each.reason) for each in layers] == [("fused", True)]
+
+
 def test_weights_of_two_nodes_are_packed_once():
     nodes = [
         node("MatMul", "x w", "a", name="first"),
