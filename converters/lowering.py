@@ -18,7 +18,7 @@ from . import registry, values
 from .checks import check_alike, check_form, check_types
 from .dims import Dim, Size
 from .errors import ConversionError, NodeError, PoisonedError
-from .fold import ONLY_FOLDED, fold
+from .fold import fold
 from .ir import FLOATS, ITEM_SIZE, MAX_RANK, NUMPY_TYPE, Graph, Node, Port, Tensor
 from .onnx_model import OnnxInput, OnnxModel, OnnxNode, Subgraph
 from .sizes import RestartError, Sizes
@@ -565,19 +565,13 @@ def _truth(op: str, operands: list[Any]) -> Truth | None:
 
 
 def _unsupported(node: OnnxNode, missing: list[str]) -> str:
-    if node.domain == "com.microsoft":
-        return (
-            "onnxruntime made this operator: convert the model that it was given, or save one from it with basic "
-            "optimizations only (ORT_ENABLE_BASIC)"
-        )
-    if node.domain:
-        return f"operators of the domain {node.domain!r} are not supported; export the model with ONNX's own"
     if registry.supported(node.domain, node.op):
         return f"the operator is not supported in opset {node.version}"
-    if node.op in registry.REASONS:
-        return f"this operator is not supported: {registry.REASONS[node.op]}"
-    if node.op in ONLY_FOLDED:
-        return "the size of its result depends on data: bind the input that it comes from"
+    reason = registry.DOMAINS.get(node.domain) if node.domain else registry.REASONS.get(node.op)
+    if reason is not None:
+        return f"this operator is not supported: {reason}"
+    if node.domain:
+        return f"operators of the domain {node.domain!r} are not supported; export the model with ONNX's own"
     if missing:
         return f"this operator is not supported: ONNX defines it by others, of which {', '.join(missing)} is missing"
     return "this operator is not supported"

@@ -24,11 +24,44 @@ TYPES: dict[str, tuple[str, ...]] = {
 } | {name: (dtype,) for dtype, name in TYPE_NAMES.items()}
 
 
-#: Why some of ONNX's operators are refused, where that is more than that no lowering is written.
+#: Why the operators of a domain are refused, but for those that have a row.
+DOMAINS = {
+    "ai.onnx.ml": "it belongs to classical machine learning; do what it does outside of the model",
+    "ai.onnx.preview": "it is not part of ONNX yet; export the model with ONNX's own operators",
+    "ai.onnx.preview.training": "it trains; export the model for inference",
+    "com.microsoft": "onnxruntime made it of ONNX's own, as it optimized or quantized the model; convert the one that "
+    "it was given, or save one with basic optimizations only (ORT_ENABLE_BASIC)",
+}
+
+_RANDOM = "one input must always give the same bytes; draw the numbers outside, and make them an input of the model"
+_LOOPS = "loops are not run yet; export the recurrence as RNN, LSTM or GRU, or written out for a known number of steps"
+_OPTIONAL = "a value is there or not when the model is exported; give it the tensor itself"
+_QUANTIZED = "models that are quantized already are not read; convert the float model, with --quantize int8"
+_SEQUENCES = "lists of tensors are not supported; join the tensors to one, by Concat, before exporting"
+_TEXTS = "there are no tensors of text; do this before the model"
+_COUNTED = "the size of its result depends on data; bind the input that it comes from, or export the model without it"
+
+#: Why operators of ONNX's own domain are refused, in place of a body of others that ONNX gives some.
 REASONS = {
+    "BitCast": "the bits of numbers that are not known when converting are not read as another type; use Cast",
     "DeformConv": "its taps are moved by data, which no convolution of the engine does; sample with GridSample instead",
+    "ImageDecoder": "it reads files of images; decode them outside, and make the pixels an input of the model",
+    "MaxRoiPool": "how large its windows are depends on data; sample with GridSample instead",
     "NonMaxSuppression": "how many boxes it selects depends on data, and sizes must not; export the model without it",
     "RoiAlign": "how many samples it averages may depend on data; sample with GridSample instead",
+    "SimplifiedLayerNormalization": DOMAINS["com.microsoft"],
+    **dict.fromkeys(("NonZero", "Unique"), _COUNTED),
+    **dict.fromkeys(("Bernoulli", "Multinomial"), _RANDOM),
+    **dict.fromkeys(("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"), _RANDOM),
+    **dict.fromkeys(("Loop", "Scan"), _LOOPS),
+    **dict.fromkeys(("Optional", "OptionalGetElement", "OptionalHasElement"), _OPTIONAL),
+    **dict.fromkeys(("ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul"), _QUANTIZED),
+    **dict.fromkeys(("DequantizeLinear", "DynamicQuantizeLinear", "QuantizeLinear"), _QUANTIZED),
+    **dict.fromkeys(("ConcatFromSequence", "SequenceAt", "SequenceConstruct", "SequenceEmpty"), _SEQUENCES),
+    **dict.fromkeys(("SequenceErase", "SequenceInsert", "SequenceLength", "SequenceMap"), _SEQUENCES),
+    "SplitToSequence": _SEQUENCES,
+    **dict.fromkeys(("RegexFullMatch", "StringConcat", "StringNormalizer", "StringSplit"), _TEXTS),
+    "TfIdfVectorizer": _TEXTS,
 }
 
 

@@ -24,6 +24,22 @@ def test_generated_pages_are_up_to_date():
     assert done.returncode == 0, done.stderr
 
 
+def test_every_onnx_operator_stands_on_the_page_of_operators_once():
+    """As a row, as one that its body replaces, or as one that is refused; of the newest opset, ONNX's own domain."""
+    if onnx.defs.onnx_opset_version() < 28:
+        pytest.skip("the page is that of opset 28; install onnx 1.23 or newer")
+    text = (ROOT / "docs" / "ops.md").read_text(encoding="utf-8").split("## ONNX operators\n")[1]
+    rows, refused = text.split("## ONNX operators that are refused\n")
+    lowered = set(re.findall(r"^\| ai\.onnx \| (\w+) \|", rows, re.M))
+    (bodies,) = re.findall(r"^Replaced by the body that ONNX gives them[^:]*: (.*)\.$", rows, re.M)
+    reasons = re.findall(r"^\| ai\.onnx \| ([\w, ]+) \| (\S.*) \|$", refused, re.M)
+    places = [*lowered, *bodies.split(", "), *(op for ops, _ in reasons for op in ops.split(", "))]
+    known = {s.name for s in onnx.defs.get_all_schemas() if not s.domain}
+    assert len(known) > 200
+    assert known - set(places) == set()
+    assert sorted(places) == sorted(set(places))
+
+
 def test_commands_of_the_readme_exist():
     from tinyrnn.cli import parser
 

@@ -53,7 +53,15 @@ ONNX_INTRODUCTION = """\
 Opset ranges include both ends; an open end reaches to the newest opset known. Inputs have ONNX's names; `?` marks an
 optional one, `...` one that may be repeated. `as A` is the type of the input A. Other types and attributes are refused
 by name; but where all inputs are constants, a node is computed when converting, in integers of any width too.
-float16 and float64 are computed in float32, and outputs keep their declared types.
+float16 and float64 are computed in float32, and outputs keep their declared types. What becomes of a node is said in
+the words of the function that lowers it; "seen" is a view of the same elements, which costs nothing.
+"""
+
+
+REFUSED_INTRODUCTION = """\
+## ONNX operators that are refused
+
+Where all of their inputs are constants, {} are computed when converting all the same.
 """
 
 
@@ -130,9 +138,11 @@ def ops_page() -> str:
     )
     parts.append(ONNX_INTRODUCTION)
     parts.append(table(["set", "types"], type_sets()))
-    parts.append(table(["domain", "operator", "opsets", "inputs and their types", "attributes"], onnx_rows()))
-    parts.append("Of constants alone, and so when converting: " + ", ".join(folded_only()) + ".\n")
+    columns = ["domain", "operator", "opsets", "inputs and their types", "attributes", "what becomes of it"]
+    parts.append(table(columns, onnx_rows()))
     parts.append("Replaced by the body that ONNX gives them, of the above: " + ", ".join(inlined()) + ".\n")
+    parts.append(REFUSED_INTRODUCTION.format(", ".join(folded_only())))
+    parts.append(table(["domain", "operators", "why"], refused_rows()))
     return "\n".join(parts)
 
 
@@ -220,9 +230,26 @@ def onnx_rows() -> list[list[object]]:
                     f"{since} to {until}",
                     inputs_text(row),
                     ", ".join(sorted(row.attributes)) or "-",
+                    how(row),
                 ]
             )
     return rows
+
+
+def how(row: Lowering) -> str:
+    """Return the first sentence on the function that lowers a row."""
+    return (row.function.__doc__ or "").strip().splitlines()[0]
+
+
+def refused_rows() -> list[list[str]]:
+    """Return the operators that no row takes, those of one reason together."""
+    from tinyrnn.converters import registry
+
+    together: dict[str, list[str]] = {}
+    for op, why in sorted(registry.REASONS.items()):
+        together.setdefault(why, []).append(op)
+    rows = [["ai.onnx", ", ".join(ops), why] for why, ops in together.items()]
+    return rows + [[domain, "all without a row above", why] for domain, why in registry.DOMAINS.items()]
 
 
 def main() -> int:

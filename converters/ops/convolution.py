@@ -105,7 +105,7 @@ def _check(x: Value, w: Value) -> int:
 
 @lowering("Conv", inputs="X:floats W:X B?:X", attributes=_ATTRIBUTES)
 def lower_conv(ctx: Context, node: OnnxNode, x: Value, w: Value, bias: Value | None) -> Value:
-    """Weights [G*M, C, taps...]."""
+    """One `conv`; weights [G*M, C, taps...]."""
     rank = _check(x, w)
     groups = _groups(ctx, x, w, transposed=False)
     window = read(ctx, x, _kernel(ctx, w))

@@ -71,7 +71,7 @@ def _follow_time(ctx: Context, a: Value, b: Value, lead: int) -> tuple[Time | No
 
 @lowering("MatMul", inputs="A:floats B:A")
 def lower_matmul(ctx: Context, node: OnnxNode, a: Value, b: Value) -> Value:
-    """NumPy's matmul: one-dimensional operands get an axis of length 1, which the result loses."""
+    """One `dense`; one-dimensional operands get an axis of length 1, which the result loses."""
     if not a.rank or not b.rank:
         raise NodeError("cannot multiply a scalar")
     wide_a = values.insert_axes(a, [0]) if a.rank == 1 else a

@@ -120,7 +120,7 @@ def arithmetic(ctx: Context, function: str, *operands: Value) -> Value:
 
 @lowering("Add", "Sub", "Mul", "Div", inputs="A:numbers B:A")
 def lower_binary(ctx: Context, node: OnnxNode, a: Value, b: Value) -> Value:
-    """a op b, broadcast."""
+    """a op b, broadcast: one elementwise function."""
     return arithmetic(ctx, _BINARY[node.op], a, b)
 
 
@@ -196,7 +196,7 @@ def _power_of_integers(ctx: Context, x: Value, y: Value) -> Value:
 @lowering("Abs", inputs="X:numbers")
 @lowering("Sign", inputs="X:numbers", since=9)
 def lower_unary(ctx: Context, node: OnnxNode, x: Value) -> Value:
-    """f(x)."""
+    """f(x): one elementwise function."""
     if node.op == "Relu" and x.dtype not in FLOATS:
         return arithmetic(ctx, "MAX", x, values.of_array(np.zeros((), np.int64), x.dtype))
     return arithmetic(ctx, _UNARY[node.op], x)
@@ -206,20 +206,20 @@ def lower_unary(ctx: Context, node: OnnxNode, x: Value) -> Value:
 @lowering("LeakyRelu", "Elu", inputs="X:floats", attributes="alpha")
 @lowering("ThresholdedRelu", inputs="X:floats", attributes="alpha", since=10)
 def lower_parametric(ctx: Context, node: OnnxNode, x: Value) -> Value:
-    """f(x) with alpha and beta."""
+    """f(x) with alpha and beta: one elementwise function."""
     function, alpha, beta = _PARAMETRIC[node.op]
     return ctx.elementwise(function, x, alpha=ctx.attribute("alpha", alpha), beta=ctx.attribute("beta", beta))
 
 
 @lowering("Clip", inputs="input:floats", attributes="min max", until=10)
 def lower_clip_attributes(ctx: Context, node: OnnxNode, x: Value) -> Value:
-    """The bounds are attributes."""
+    """One elementwise function; the bounds are attributes."""
     return ctx.elementwise("CLIP", x, alpha=ctx.attribute("min", -FLOAT_MAX), beta=ctx.attribute("max", FLOAT_MAX))
 
 
 @lowering("Clip", inputs="input:numbers min?:input max?:input", since=11)
 def lower_clip(ctx: Context, node: OnnxNode, x: Value, low: Value | None, high: Value | None) -> Value:
-    """The bounds are inputs; an absent one is the end of the type's range."""
+    """One elementwise function where the bounds are constants, else two; an absent one is the end of the range."""
     for name, v in (("min", low), ("max", high)):
         if v is not None and v.rank != 0 and v.dims != (1,):
             raise NodeError(f"input {name!r} has the shape {show(v.dims)}; it must be a scalar")
@@ -267,7 +267,7 @@ def _rounded_to_half(ctx: Context, x: Value) -> Value:
 @lowering("Cast", inputs="input:any", attributes="to saturate", since=19, until=23)
 @lowering("Cast", inputs="input:any", attributes="to saturate round_mode", since=24)
 def lower_cast(ctx: Context, node: OnnxNode, x: Value) -> Value:
-    """Floats go to integers towards zero."""
+    """One elementwise function; floats go to integers towards zero."""
     to = ctx.attribute("to")
     if to not in TO_TYPE:
         raise NodeError(
@@ -280,7 +280,7 @@ def lower_cast(ctx: Context, node: OnnxNode, x: Value) -> Value:
 @lowering("CastLike", inputs="input:any target_type:any", attributes="saturate", since=19, until=23)
 @lowering("CastLike", inputs="input:any target_type:any", attributes="saturate round_mode", since=24)
 def lower_cast_like(ctx: Context, node: OnnxNode, x: Value, like: Value) -> Value:
-    """To the type of another tensor."""
+    """Cast to the type of another tensor."""
     return cast(ctx, x, like.dtype)
 
 

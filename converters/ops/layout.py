@@ -61,7 +61,7 @@ def _axes(ctx: Context, given: Value | None, rank: int) -> list[int] | None:
 @lowering("Squeeze", inputs="data:any", attributes="axes", until=12)
 @lowering("Squeeze", inputs="data:any axes?:int64", since=13)
 def lower_squeeze(ctx: Context, node: OnnxNode, x: Value, given: Value | None = None) -> Value:
-    """Without the axes, or all axes, of length 1."""
+    """Seen without the axes, or all axes, of length 1."""
     axes = _axes(ctx, given, x.rank)
     if axes is None:
         ctx.settle(*x.dims)
@@ -74,7 +74,7 @@ def lower_squeeze(ctx: Context, node: OnnxNode, x: Value, given: Value | None = 
 @lowering("Unsqueeze", inputs="data:any", attributes="axes", until=12)
 @lowering("Unsqueeze", inputs="data:any axes:int64", since=13)
 def lower_unsqueeze(ctx: Context, node: OnnxNode, x: Value, given: Value | None = None) -> Value:
-    """With axes of length 1 at the places given."""
+    """Seen with axes of length 1 at the places given."""
     count = len(ctx.attribute("axes", []) if given is None else ctx.constants(given, "input 'axes'"))
     axes = _axes(ctx, given, x.rank + count)
     if not axes:

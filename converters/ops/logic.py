@@ -45,7 +45,7 @@ def choose(ctx: Context, condition: Value, a: Value, b: Value) -> Value:
 @lowering("Less", "Greater", inputs="A:numbers B:A")
 @lowering("LessOrEqual", "GreaterOrEqual", inputs="A:numbers B:A", since=12)
 def lower_comparison(ctx: Context, node: OnnxNode, a: Value, b: Value) -> Value:
-    """a op b, broadcast; a NaN equals nothing and is not below anything."""
+    """a op b, broadcast: one elementwise function; a NaN equals nothing and is not below anything."""
     function, swapped = _COMPARISONS[node.op]
     return compare(ctx, function, *((b, a) if swapped else (a, b)))
 
@@ -53,7 +53,7 @@ def lower_comparison(ctx: Context, node: OnnxNode, a: Value, b: Value) -> Value:
 @lowering("And", "Or", "Xor", inputs="A:bool B:A")
 @lowering("Not", inputs="X:bool")
 def lower_logic(ctx: Context, node: OnnxNode, *operands: Value) -> Value:
-    """Of bool tensors."""
+    """One elementwise function of bools."""
     return ctx.elementwise(_LOGIC[node.op], *operands)
 
 
@@ -86,7 +86,7 @@ def _chosen_sizes(condition: Value, a: Value, b: Value) -> Value | None:
 @lowering("IsNaN", inputs="X:floats", since=9)
 @lowering("IsInf", inputs="X:floats", attributes="detect_negative detect_positive", since=10)
 def lower_test(ctx: Context, node: OnnxNode, x: Value) -> Value:
-    """Of floats."""
+    """One elementwise function of floats."""
     if node.op == "IsNaN":
         return ctx.elementwise("IS_NAN", x, dtype="BOOL")
     positive, negative = (bool(ctx.attribute(f"detect_{side}", 1)) for side in ("positive", "negative"))

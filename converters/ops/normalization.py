@@ -71,7 +71,7 @@ def _broadcasts(ctx: Context, x: Value, *operands: Value | None) -> None:
     "LayerNormalization", inputs="X:floats Scale:X B?:X", outputs=(1, 3), attributes="axis epsilon stash_type", since=17
 )
 def lower_layer(ctx: Context, node: OnnxNode, x: Value, scale: Value, bias: Value | None) -> list[Value | None]:
-    """Over all axes from `axis` on; the outputs Mean and InvStdDev are computed apart, where they are wanted."""
+    """`normalize` over all axes from `axis` on, a product and a sum; Mean and InvStdDev where they are wanted."""
     axis, epsilon = ctx.axis(ctx.attribute("axis", -1), x.rank), ctx.attribute("epsilon", 1e-5)
     stage = _stage(ctx)
     _broadcasts(ctx, x, scale, bias)
@@ -150,7 +150,7 @@ def lower_batch(
 
 @lowering("InstanceNormalization", inputs="input:floats scale:input B:input", attributes="epsilon")
 def lower_instance(ctx: Context, node: OnnxNode, x: Value, scale: Value, bias: Value) -> Value:
-    """Each channel of each row by itself."""
+    """`normalize` of each channel of each row, a product and a sum."""
     if x.rank < 3:
         raise NodeError(f"takes rows, channels and spatial axes, not {show(x.dims)}")
     parts = [_on_channels(ctx, v, x, name) for name, v in (("scale", scale), ("B", bias))]
@@ -160,7 +160,7 @@ def lower_instance(ctx: Context, node: OnnxNode, x: Value, scale: Value, bias: V
 @lowering("GroupNormalization", inputs="X:floats scale:X bias:X", attributes="epsilon num_groups", since=18, until=20)
 @lowering("GroupNormalization", inputs="X:floats scale:X bias:X", attributes="epsilon num_groups stash_type", since=21)
 def lower_group(ctx: Context, node: OnnxNode, x: Value, scale: Value, bias: Value) -> Value:
-    """Groups of channels; before opset 21 scale and bias are those of a group, then those of a channel."""
+    """`normalize` of groups of channels; scale and bias are those of a channel, before opset 21 of a group."""
     _stage(ctx)
     groups = ctx.attribute("num_groups", 0)
     each = dm.exact_div(x.dims[1], groups) if x.rank > 2 and groups > 0 else None

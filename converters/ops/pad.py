@@ -22,7 +22,7 @@ _MODES = ("constant", "reflect", "edge", "wrap")
 
 @lowering("Pad", inputs="data:floats", attributes="mode pads value", until=10)
 def lower_attributes(ctx: Context, node: OnnxNode, x: Value) -> Value:
-    """The widths are attributes."""
+    """Copies into a larger tensor; the widths are attributes."""
     pads = ctx.attribute("pads")
     if not isinstance(pads, list):
         raise NodeError("has no attribute 'pads'")
@@ -35,7 +35,7 @@ def lower_attributes(ctx: Context, node: OnnxNode, x: Value) -> Value:
 def lower_inputs(
     ctx: Context, node: OnnxNode, x: Value, pads: Value, fill: Value | None = None, axes: Value | None = None
 ) -> Value:
-    """The widths are an input, perhaps sizes."""
+    """Copies into a larger tensor; the widths are an input, perhaps sizes."""
     which = list(range(x.rank))
     if axes is not None:
         which = [ctx.axis(a, x.rank, "axes:") for a in ctx.constants(axes, "input 'axes'")]

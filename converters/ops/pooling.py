@@ -53,7 +53,7 @@ def _windows(ctx: Context, x: Value, kind: str, window: Window) -> Value:
 @lowering("MaxPool", inputs="X:floats", outputs=(1, 2), attributes=f"{_COMMON} storage_order", since=8, until=9)
 @lowering("MaxPool", inputs="X:floats/int8/uint8", outputs=(1, 2), attributes=f"{_COMMON} {_SINCE_10}", since=10)
 def lower_max(ctx: Context, node: OnnxNode, x: Value) -> list[Value | None]:
-    """The storage order is that of Indices alone. 8-bit integers go through float32, which holds them all."""
+    """One `pool`; the storage order is that of Indices alone. 8-bit integers go through float32, exactly."""
     wide = cast(ctx, x, "F32") if x.dtype in ("I8", "U8") else x
     result = cast(ctx, _pooled(ctx, wide, "MAX"), x.dtype)
     return [result, _indices(ctx, wide)] if any(node.outputs[1:]) else [result]
@@ -90,14 +90,14 @@ def _indices(ctx: Context, x: Value) -> Value:
 @lowering("AveragePool", inputs="X:floats", attributes=f"{_COMMON} count_include_pad ceil_mode", since=10, until=18)
 @lowering("AveragePool", inputs="X:floats", attributes=f"{_COMMON} count_include_pad ceil_mode dilations", since=19)
 def lower_average(ctx: Context, node: OnnxNode, x: Value) -> Value:
-    """The mean of what is inside, or of the padding too; never of what rounding up adds behind it."""
+    """One `pool`: the mean of what is inside, or of the padding too; never of what rounding up adds behind it."""
     return _pooled(ctx, x, "AVERAGE")
 
 
 @lowering("LpPool", inputs="X:floats", attributes=f"{_COMMON} p", until=17)
 @lowering("LpPool", inputs="X:floats", attributes=f"{_COMMON} p ceil_mode dilations", since=18)
 def lower_lp(ctx: Context, node: OnnxNode, x: Value) -> Value:
-    """The p-norm of each window."""
+    """The p-norm of each window: powers, their sum by `conv`, and a root."""
     window = read(ctx, x, listed(ctx, "kernel_shape", spatial_rank(x), 0, 1), bool(ctx.attribute("ceil_mode", 0)))
     p = norm_power(ctx)
     return root(ctx, summed(ctx, powers(ctx, x, p), window), p)
@@ -105,7 +105,7 @@ def lower_lp(ctx: Context, node: OnnxNode, x: Value) -> Value:
 
 @lowering("GlobalLpPool", inputs="X:floats", attributes="p")
 def lower_global_lp(ctx: Context, node: OnnxNode, x: Value) -> Value:
-    """The p-norm over all axes behind rows and channels."""
+    """The p-norm over all axes behind rows and channels: powers, their sum, and a root."""
     p, axes = norm_power(ctx), list(range(2, x.rank))
     parts = powers(ctx, x, p)
     return root(ctx, reduced(ctx, parts, axes, "SUM") if axes else parts, p)

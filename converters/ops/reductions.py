@@ -99,7 +99,7 @@ def log_sum_exp(ctx: Context, x: Value, axes: list[int], keepdims: bool) -> Valu
 @lowering("ArgMax", "ArgMin", inputs="data:numbers", attributes="axis keepdims", until=11)
 @lowering("ArgMax", "ArgMin", inputs="data:numbers", attributes="axis keepdims select_last_index", since=12)
 def lower_place(ctx: Context, node: OnnxNode, x: Value) -> Value:
-    """The place of the extreme along one axis."""
+    """One `reduce`: the place of the extreme along one axis."""
     axis = ctx.axis(ctx.attribute("axis", 0), x.rank)
     if x.dims[axis] == 0:
         raise NodeError(f"axis {axis} has no elements, among which there is no extreme")
@@ -111,7 +111,7 @@ def lower_place(ctx: Context, node: OnnxNode, x: Value) -> Value:
 
 @lowering("GlobalAveragePool", "GlobalMaxPool", inputs="X:floats")
 def lower_global_pool(ctx: Context, node: OnnxNode, x: Value) -> Value:
-    """Over all axes behind rows and channels."""
+    """One `reduce` over all axes behind rows and channels."""
     if x.rank < 2:
         raise NodeError(f"takes rows, channels and spatial axes, not a tensor of rank {x.rank}")
     axes = list(range(2, x.rank))

@@ -312,14 +312,14 @@ def _chosen(name: str, value: str, known: tuple[str, ...]) -> str:
 
 @lowering("Upsample", inputs="X:any", attributes="mode scales", until=8)
 def lower_upsample_attributes(ctx: Context, node: OnnxNode, x: Value) -> Value:
-    """The scales are an attribute."""
+    """Elements that are picked, or weighted sums of such; the scales are an attribute."""
     return _by_scales(ctx, x, ctx.attribute("scales"))
 
 
 @lowering("Upsample", inputs="X:any scales:float32", attributes="mode", since=9, until=9)
 @lowering("Resize", inputs="X:any scales:float32", attributes="mode", since=10, until=10)
 def lower_upsample(ctx: Context, node: OnnxNode, x: Value, scales: Value) -> Value:
-    """The scales are an input."""
+    """Elements that are picked, or weighted sums of such; the scales are an input."""
     return _by_scales(ctx, x, _floats(scales, "scales"))
 
 
@@ -350,7 +350,7 @@ def _by_scales(ctx: Context, x: Value, scales: list[float] | None) -> Value:
 def lower_resize(
     ctx: Context, node: OnnxNode, x: Value, roi: Value | None, scales: Value | None, sizes: Value | None
 ) -> Value:
-    """By scales or to sizes, of all axes or those named."""
+    """Elements that are picked, or weighted sums of such; by scales or to sizes, of all axes or those named."""
     method = _method(node)
     given = ctx.attribute("axes", list(range(x.rank)))
     numbers = [ctx.axis(a, x.rank, "axes:") for a in given]

@@ -26,7 +26,7 @@ _CONSTANTS = "value value_float value_floats value_int value_ints value_string v
 @lowering("Shape", inputs="data:any", until=14)
 @lowering("Shape", inputs="data:any", attributes="start end", since=15)
 def lower_shape(ctx: Context, node: OnnxNode, x: Value) -> Value:
-    """The dims, symbols and all."""
+    """The dims, symbols and all, as numbers to calculate with."""
     return values.of_sizes(values.objects(list(x.dims[slice(ctx.attribute("start", 0), ctx.attribute("end"))])))
 
 
@@ -40,7 +40,7 @@ def lower_size(ctx: Context, node: OnnxNode, x: Value) -> Value:
 @lowering("Constant", inputs="", attributes="value sparse_value", until=11, since=11)
 @lowering("Constant", inputs="", attributes=_CONSTANTS, since=12)
 def lower_constant(ctx: Context, node: OnnxNode) -> Value:
-    """The attribute that it has."""
+    """A constant: the attribute that it has."""
     if len(node.attributes) != 1:
         raise NodeError(f"must have one value, but has the attributes {sorted(node.attributes)}")
     ((name, value),) = node.attributes.items()

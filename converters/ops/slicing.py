@@ -24,7 +24,7 @@ HUGE = (1 << 31) - 1  # exporters write INT32_MAX, INT64_MAX and the like for "t
 
 @lowering("Slice", inputs="data:any", attributes="starts ends axes", until=9)
 def lower_slice_attributes(ctx: Context, node: OnnxNode, x: Value) -> Value:
-    """The bounds are attributes."""
+    """Seen in part; the bounds are attributes."""
     starts, ends = ctx.attribute("starts"), ctx.attribute("ends")
     if starts is None or ends is None:
         raise NodeError("has no attribute 'starts' or 'ends'")
@@ -35,7 +35,7 @@ def lower_slice_attributes(ctx: Context, node: OnnxNode, x: Value) -> Value:
 def lower_slice(
     ctx: Context, node: OnnxNode, x: Value, starts: Value, ends: Value, axes: Value | None, steps: Value | None
 ) -> Value:
-    """The bounds are inputs, perhaps sizes."""
+    """Seen in part; the bounds are inputs, perhaps sizes."""
     return _slice(
         ctx,
         x,
@@ -107,7 +107,7 @@ def _clamp(ctx: Context, at: Size, length: Size, low: Size, high: Size) -> Size:
 @lowering("Split", inputs="input:any split?:int64", outputs=(1, 1 << 16), attributes="axis", since=13, until=17)
 @lowering("Split", inputs="input:any split?:int64", outputs=(1, 1 << 16), attributes="axis num_outputs", since=18)
 def lower_split(ctx: Context, node: OnnxNode, x: Value, given: Value | None = None) -> list[Value | None]:
-    """Parts one after the other along an axis."""
+    """Seen in parts, one after the other along an axis."""
     axis = ctx.axis(ctx.attribute("axis", 0), x.rank)
     length = x.dims[axis]
     parts = ctx.attribute("split") if given is None else ctx.integers(given, "input 'split'")

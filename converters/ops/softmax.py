@@ -29,7 +29,7 @@ def softmax(ctx: Context, x: Value, kind: str) -> Value:
 
 @lowering("Softmax", "LogSoftmax", inputs="input:floats", attributes="axis", since=13)
 def lower(ctx: Context, node: OnnxNode, x: Value) -> Value:
-    """Along one axis, which is moved to the end and back."""
+    """One `normalize` along one axis, which is moved to the end and back."""
     axis = ctx.axis(ctx.attribute("axis", -1), x.rank)
     if axis == x.rank - 1:
         return softmax(ctx, x, _KINDS[node.op])
@@ -40,7 +40,7 @@ def lower(ctx: Context, node: OnnxNode, x: Value) -> Value:
 
 @lowering("Softmax", "LogSoftmax", inputs="input:floats", attributes="axis", until=12)
 def lower_flattened(ctx: Context, node: OnnxNode, x: Value) -> Value:
-    """Before opset 13: all axes from `axis` on are one."""
+    """One `normalize` over all axes from `axis` on, which are one before opset 13."""
     axis = ctx.axis(ctx.attribute("axis", 1), x.rank)
     if axis == x.rank - 1:
         return softmax(ctx, x, _KINDS[node.op])

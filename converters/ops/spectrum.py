@@ -70,13 +70,13 @@ def _number(ctx: Context, v: Value | None, name: str, otherwise: Size) -> int:
 
 @lowering("DFT", inputs="input:floats dft_length?:int32/int64", attributes="axis inverse onesided", since=17, until=19)
 def lower_dft_attribute(ctx: Context, node: OnnxNode, x: Value, length: Value | None) -> Value:
-    """The axis is an attribute."""
+    """A product with a matrix of sines and cosines; the axis is an attribute."""
     return _transform(ctx, x, ctx.attribute("axis", 1), length)
 
 
 @lowering("DFT", inputs="input:floats dft_length?:int32/int64 axis?:int64", attributes="inverse onesided", since=20)
 def lower_dft(ctx: Context, node: OnnxNode, x: Value, length: Value | None, axis: Value | None) -> Value:
-    """The axis is an input."""
+    """A product with a matrix of sines and cosines; the axis is an input."""
     return _transform(ctx, x, -2 if axis is None else ctx.constants(axis, "input 'axis'")[0], length)
 
 

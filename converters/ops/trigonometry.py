@@ -109,7 +109,7 @@ _FUNCTIONS: dict[str, tuple[int, Callable[[_Formula, Value], Value], Callable[[n
 @lowering(*[name for name, row in _FUNCTIONS.items() if row[0] == 7], inputs="input:floats")
 @lowering(*[name for name, row in _FUNCTIONS.items() if row[0] == 9], inputs="input:floats", since=9)
 def lower(ctx: Context, node: OnnxNode, x: Value) -> Value:
-    """f(x)."""
+    """f(x), by a few elementwise functions."""
     return _FUNCTIONS[node.op][1](_Formula(ctx, x.dtype), x)
 
 

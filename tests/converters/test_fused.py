@@ -139,7 +139,7 @@ def test_activations_that_are_not_there(attributes, text):
 
 
 def test_what_else_onnxruntime_makes_is_refused_with_what_to_do():
-    with pytest.raises(ConversionError, match="onnxruntime made this operator: convert the model that it was given"):
+    with pytest.raises(ConversionError, match="onnxruntime made it of ONNX's own, as it optimized"):
         lowered(fused("NchwcConv", "x", {"x": ["n", 4]}))
 
 

@@ -327,7 +327,7 @@ def test_compress_by_a_constant(axis):
 
 @pytest.mark.parametrize("op", ["NonZero", "Unique"])
 def test_results_of_unknown_size_are_refused_but_for_constants(op):
-    with pytest.raises(ConversionError, match=f"{op} node.*the size of its result depends on data: bind the input"):
+    with pytest.raises(ConversionError, match=f"{op} node.*the size of its result depends on data; bind the input"):
         lowered(model([node(op, "x", "y")], {"x": [5]}, "y"))
     added = [node(op, "c", "i"), node("Cast", "i", "f", to=1), node("Add", "x f", "y")]
     proto = model(added, {"x": [1]}, "y", {"c": np.float32([0, 3, 3])})

@@ -6,7 +6,8 @@ from __future__ import annotations
 import onnx.defs
 import pytest
 
-from tinyrnn.converters import registry
+from build import lowered, model, node
+from tinyrnn.converters import ConversionError, registry
 from tinyrnn.converters.ir import TYPE_NAMES
 
 registry.load_all()
@@ -139,3 +140,46 @@ def test_exceptions_are_still_ones(table, sign):
                 known, taken = types_of(schema, formal), set(mine.types)
                 differences |= (known - taken if sign > 0 else taken - known) if formal.name == name else set()
         assert differences, f"{op}, {name}: no longer an exception"
+
+
+#: Every operator of ONNX's own domain that some opset from 7 on has.
+ALL = sorted({s.name for s in onnx.defs.get_all_schemas_with_history() if not s.domain and not s.deprecated})
+#: Operator -> why it has a reason although ONNX's schemas do not know it.
+FOREIGN = {"SimplifiedLayerNormalization": "onnxruntime puts it into ONNX's own domain"}
+
+
+def has_bodies(op):
+    """Whether ONNX defines the operator by others in every opset that it is in."""
+    schemas = [schema for opset in OPSETS if (schema := schema_of(op, opset)) is not None]
+    return bool(schemas) and all(s.has_function or s.has_context_dependent_function for s in schemas)
+
+
+def test_every_operator_is_lowered_or_has_a_body_or_a_reason():
+    left = set(ALL) - set(OPERATORS) - registry.REASONS.keys()
+    assert len(ALL) > 200
+    assert {op for op in left if not has_bodies(op)} == set()
+    assert registry.REASONS.keys() & set(OPERATORS) == set()
+    assert registry.REASONS.keys() - set(ALL) == FOREIGN.keys()
+    domains = {s.domain for s in onnx.defs.get_all_schemas_with_history()} - {""}
+    assert registry.DOMAINS.keys() - domains == {"com.microsoft"}
+    assert domains <= registry.DOMAINS.keys()
+
+
+@pytest.mark.parametrize("op", registry.REASONS)
+def test_what_is_refused_says_why(op):
+    schema = schema_of(op, NEWEST)
+    names = " ".join(f"x{i}" for i in range(1 if schema is None else schema.min_input))
+    one = node(op, names, "y", name="one")
+    with pytest.raises(ConversionError) as caught:
+        lowered(model([one], {name: ["n", 4] for name in names.split()}, "y", opset=NEWEST))
+    assert caught.value.problems == [f"{op} node 'one': this operator is not supported: {registry.REASONS[op]}"]
+
+
+@pytest.mark.parametrize("domain", registry.DOMAINS)
+def test_what_is_refused_in_other_domains_says_why(domain):
+    one = node("Thing", "x", "y", name="one", domain=domain)
+    with pytest.raises(ConversionError) as caught:
+        lowered(model([one], {"x": ["n", 4]}, "y", domains=[domain]))
+    assert caught.value.problems == [
+        f"{domain}.Thing node 'one': this operator is not supported: {registry.DOMAINS[domain]}"
+    ]
