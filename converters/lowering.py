@@ -16,6 +16,7 @@ from tinyrnn.errors import TinyRNNError
 from . import dims as dm
 from . import registry, values
 from .checks import check_alike, check_form, check_types
+from .continuation import carried
 from .dims import Dim, Size
 from .errors import ConversionError, NodeError, PoisonedError
 from .fold import fold
@@ -77,6 +78,7 @@ class Context:
     node: OnnxNode = None  # type: ignore[assignment]
     scope: ChainMap[str, Value | None] = field(default_factory=ChainMap)
     problems: list[str] = field(default_factory=list)
+    nodes: list[OnnxNode] = field(default_factory=list)
     _weights: dict[Any, tuple[np.ndarray, Tensor]] = field(default_factory=dict)
     _views: dict[Any, Tensor] = field(default_factory=dict)
     _copies: dict[Any, Value] = field(default_factory=dict)
@@ -367,7 +369,8 @@ class Context:
         self._define(self.model.constants | bound)
         for given in inputs:
             self.scope[given.name] = self._input(given)
-        self._walk(self.model.nodes)
+        self.nodes = carried(self.model.nodes, self.model.outputs, self.sizes.carried)
+        self._walk(self.nodes)
         if self.problems:
             raise ConversionError(self.problems)
         for name in self.model.outputs:

@@ -28,6 +28,7 @@ class Sizes:
     notes: list[str] = field(default_factory=list)
     time: str | None = None
     batch: str | None = None
+    carried: list[str] = field(default_factory=list)  # results of Ifs that differ in shape: see continuation.py
 
     def now(self, size: Size) -> Size:
         """The size with everything bound put in."""
@@ -37,6 +38,11 @@ class Sizes:
                 break
             size = after
         return size
+
+    def carry(self, name: str) -> None:
+        """Do what follows a result of an If in each branch; the walk starts again."""
+        self.carried.append(name)
+        raise RestartError(name)
 
     def bind(self, name: str, value: Size, why: str) -> None:
         """Fix a symbol; the walk starts again."""

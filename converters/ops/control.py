@@ -10,6 +10,7 @@ import numpy as np
 from .. import dims as dm
 from .. import values
 from ..checks import type_name
+from ..continuation import can_carry
 from ..dims import Size
 from ..errors import NodeError, PoisonedError
 from ..ir import FLOATS, Node
@@ -34,7 +35,10 @@ def lower_if(ctx: Context, node: OnnxNode, condition: Value) -> list[Value]:
     try:
         blocks, results = _both(ctx, bodies)
         _compare(ctx, condition, results)
-    except (NodeError, PoisonedError):
+    except (NodeError, PoisonedError) as e:
+        if isinstance(e, PoisonedError) and node in ctx.nodes and node not in ctx.model.nodes:
+            text = "what follows it does not fit both of its branches: bind the input that the condition comes from"
+            raise NodeError(text) from None
         if condition.truth is None or not _is_one(condition.truth.same or condition.truth.differ):
             raise
         return _assume(ctx, mark, bodies, condition.truth)
@@ -78,10 +82,17 @@ def _compare(ctx: Context, condition: Value, results: list[list[Value]]) -> None
         if a.dims == b.dims or (condition.truth is not None and a.rank == b.rank):
             continue
         ctx.settle(*a.dims, *b.dims)
+        _carry_on(ctx, condition, name)
         raise NodeError(
             f"its branches give {name!r} the shapes {show(a.dims, b.dims)}, not provably the same: "
             "bind the input that the condition comes from, or fix dimensions with --shape"
         )
+
+
+def _carry_on(ctx: Context, condition: Value, name: str) -> None:
+    """Where nobody outside sees a result whose shape data decide, what follows is done in each branch."""
+    if condition.truth is None and can_carry(ctx.nodes, ctx.model.outputs, ctx.node, name):
+        ctx.sizes.carry(name)
 
 
 def _branch(ctx: Context, condition: Value, blocks: list[list[Node]], results: list[list[Value]]) -> list[Value]:

@@ -3,7 +3,7 @@
 
 import numpy as np
 import pytest
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 import tinyrnn
 from build import BOOL, FLOAT, INT64, body, choice, kinds, lowered, model, node, random, reference
@@ -254,3 +254,125 @@ def test_twenty_branches_inside_one_another_fold():
         inner = body([choice("c", "p", inner, body([node("Boom", "x", "p")], "p"))], "p")
     proto = model([choice("c", "y", inner, body([node("Boom", "x", "p")], "p"))], {"x": ["n"]}, "y", {"c": A(True)})
     assert kinds(lowered(proto).graph) == "elementwise"
+
+
+def rates(last, outputs="p", **constants):
+    """Return a model of a convolution by one of two strides, what follows it, and two nodes that do not hang on it."""
+    strides = {name: node("Conv", "x w", name, strides=[s]) for name, s in (("a", 2), ("b", 3))}
+    nodes = [
+        choice("c", "f", *(body([one], name) for name, one in strides.items()), name="rate"),
+        node("Relu", "f", "r"),
+        node("Neg", "x", "n"),
+        node("ReduceMax", "n", "m", axes=[1, 2], keepdims=0),
+        *last,
+    ]
+    dims = {"x": [2, 3, "l"], "c": (BOOL, [])}
+    return model(nodes, dims, outputs, {"w": random(4, 3, 3)} | constants)
+
+
+def both_ways(proto, **feeds):
+    """Compare the interpreter and the engine with ONNX's reference for both answers; return the graph."""
+    graph, engine = lowered(proto).graph, tinyrnn.load(convert_bytes(proto)[0])
+    for flag in (True, False):
+        given = feeds | {"c": A(flag)}
+        want = reference(proto, **given)
+        got = engine.run(given)
+        for name, value in Run(graph)(given).items():
+            np.testing.assert_allclose(value, want[name], rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(got[name] if isinstance(got, dict) else got, want[name], rtol=1e-5, atol=1e-6)
+    return graph
+
+
+def test_what_follows_branches_of_different_sizes_is_done_in_each():
+    """What does not hang on the choice stays outside, also where the rest needs it and it comes later."""
+    last = [node("ReduceMax", "r", "s", axes=[2], keepdims=0), node("MatMul", "s u", "t"), node("Mul", "t k", "p")]
+    last.insert(2, node("Unsqueeze", "m one", "k"))
+    proto = rates(last, "p m", u=random(4, 5), one=np.int64([1]))
+    graph = both_ways(proto, x=random(2, 3, 13))
+    (branch,) = (n for n in graph.nodes if n.kind == "branch")
+    assert [sum(n.kind == "dense" for n in block) for block in branch.blocks] == [1, 1]
+    assert sum(n.kind == "reduce" for n in graph.nodes) == 1
+    weights = [n.inputs[1] for block in branch.blocks for n in block if n.kind in ("conv", "dense")]
+    assert len({id(w) for w in weights}) == 2
+
+
+def test_results_of_a_choice_that_agree_may_be_seen_outside():
+    """The second result is an output of the graph; the first, whose size differs, ends inside."""
+    then, other = ([node("Conv", "x w", "a", strides=[s]), node(op, "x", "b")] for s, op in ((2, "Abs"), (3, "Neg")))
+    nodes = [choice("c", "f g", body(then, "a b"), body(other, "a b")), node("ReduceMax", "f", "p", axes=[2])]
+    proto = model(nodes, {"x": [2, 3, "l"], "c": (BOOL, [])}, "g p", {"w": random(4, 3, 3)})
+    both_ways(proto, x=random(2, 3, 13))
+
+
+def test_two_choices_before_one_result():
+    nodes = [
+        choice("c", "f", body([node("Conv", "x w", "a", strides=[2])], "a"), body([node("Conv", "x w", "b")], "b")),
+        choice("c", "g", body([node("Relu", "x", "d")], "d"), body([node("Concat", "x x", "e", axis=2)], "e")),
+        node("ReduceMax", "f", "s", axes=[1, 2]),
+        node("ReduceMax", "g", "t", axes=[1, 2]),
+        node("Add", "s t", "p"),
+    ]
+    both_ways(model(nodes, {"x": [2, 3, "l"], "c": (BOOL, [])}, "p", {"w": random(4, 3, 3)}), x=random(2, 3, 13))
+
+
+def test_a_state_behind_branches_of_different_sizes_is_tied():
+    weights = {"i": random(1, 5, 4), "h": random(1, 5, 5)}
+    last = [node("Transpose", "r", "t", perm=[2, 0, 1]), node("RNN", "t i h - - s0", "- sN", hidden_size=5)]
+    proto = rates([*last, node("Tanh", "sN", "p")], "p sN", **weights)
+    proto.graph.input.append(helper.make_tensor_value_info("s0", FLOAT, [1, 2, 5]))
+    graph = both_ways(proto, x=random(2, 3, 13), s0=random(1, 2, 5))
+    assert [graph.inputs[s.input].name for s in graph.states] == ["s0"]
+
+
+@pytest.mark.parametrize(
+    ("last", "outputs", "name"),
+    [
+        ([node("ReduceMax", "r", "p", axes=[1, 2])], "p f", "f"),
+        ([node("Abs", "r", "p")], "p", "p"),
+    ],
+)
+def test_a_size_that_data_decide_is_not_seen_outside(last, outputs, name):
+    with pytest.raises(ConversionError, match=f"If node 'rate': its branches give '{name}' the shapes"):
+        lowered(rates(last, outputs))
+
+
+def test_names_inside_a_branch_do_not_hide_what_follows_reads():
+    """The second branch has an `m` of its own, which is not the one that the sum is with."""
+    then, other = (
+        body([node("Relu", "x", "a")], "a"),
+        body([node("Abs", "x", "m"), node("Concat", "m m", "b", axis=2)], "b"),
+    )
+    nodes = [
+        node("ReduceMin", "x", "m", axes=[1, 2]),
+        choice("c", "f", then, other, name="hides"),
+        node("ReduceMax", "f", "s", axes=[1, 2]),
+        node("Add", "s m", "p"),
+    ]
+    with pytest.raises(ConversionError, match="If node 'hides': its branches give 'f' the shapes"):
+        lowered(model(nodes, {"x": [2, 3, "l"], "c": (BOOL, [])}, "p"))
+
+
+def test_what_follows_has_to_fit_both_branches():
+    proto = rates([node("MatMul", "r u", "p", name="product")], u=random(6, 5))
+    proto.graph.input[0].type.tensor_type.shape.dim[2].dim_value = 13
+    with pytest.raises(ConversionError) as caught:
+        lowered(proto)
+    first, second = caught.value.problems
+    assert first.startswith("MatMul node 'product': ")
+    assert second.startswith("If node 'rate': what follows it does not fit both of its branches: bind the input")
+    assert kinds(lowered(proto, bind={"c": True}).graph) == "conv dense"
+
+
+@pytest.mark.parametrize("count", [4, 12])
+def test_choices_that_multiply_are_bounded(count):
+    """Each doubles what is in the branches of the others."""
+    wide, narrow = (body([node("Concat", names, "a", axis=1)], "a") for names in ("x x", "x x x"))
+    nodes = [choice("c", f"f{i}", wide, narrow, name=f"choice{i}") for i in range(count)]
+    nodes += [node("ReduceMax", f"f{i}", f"s{i}", axes=[1]) for i in range(count)]
+    nodes.append(node("Sum", " ".join(f"s{i}" for i in range(count)), "p"))
+    proto = model(nodes, {"x": ["n", 3], "c": (BOOL, [])}, "p")
+    if count == 4:
+        both_ways(proto, x=random(2, 3))
+        return
+    with pytest.raises(ConversionError, match=r"its branches give 'f\d+' the shapes"):
+        lowered(proto)
