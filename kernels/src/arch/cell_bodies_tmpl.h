@@ -7,11 +7,11 @@ TRN_INLINE vf CELL(mix)(vf z, vf candidate, vf h) {
     return CELL_FMA(vf_sub(vf_set1(1.0f), z), candidate, vf_mul(z, h));
 }
 
-static void CELL_SLOT(rnn_cell)(size_t n, const float *gates, float *h) {
+TRN_SLOT void CELL_SLOT(rnn_cell)(size_t n, const float *gates, float *h) {
     for (size_t at = 0; at < n; at += VF_LANES) cell_store(h + at, CELL(tanh)(vf_load(gates + at)), cell_lanes(n, at));
 }
 
-static void CELL_SLOT(lstm_cell)(size_t n, const float *gates, const float *c, float *c_out, float *h) {
+TRN_SLOT void CELL_SLOT(lstm_cell)(size_t n, const float *gates, const float *c, float *c_out, float *h) {
     for (size_t at = 0; at < n; at += VF_LANES) {
         const size_t lanes = cell_lanes(n, at);
         const float *g = gates + cell_gate(at, 4);
@@ -49,7 +49,7 @@ TRN_INLINE void CELL(gru)(size_t n, const float *x_part, size_t x_block, const f
     }
 }
 
-static void CELL_SLOT(gru_cell)(size_t n, const float *x_gates, const float *h_gates, const float *h, float *h_out) {
+TRN_SLOT void CELL_SLOT(gru_cell)(size_t n, const float *x_gates, const float *h_gates, const float *h, float *h_out) {
     CELL(gru)(n, x_gates + 2 * CELL_BLOCK, 3 * CELL_BLOCK, h_gates, h, h_out);
 }
 
@@ -64,7 +64,7 @@ TRN_INLINE void CELL(reset)(size_t n, float *gates, const float *h, float *reset
     }
 }
 
-static void CELL_SLOT(gru_reset)(size_t n, float *gates, const float *h, float *reset_h) {
+TRN_SLOT void CELL_SLOT(gru_reset)(size_t n, float *gates, const float *h, float *reset_h) {
     CELL(reset)(n, gates, h, reset_h, NULL);
 }
 
@@ -78,6 +78,6 @@ TRN_INLINE void CELL(update)(size_t n, const float *gates, const float *hidden, 
     }
 }
 
-static void CELL_SLOT(gru_update)(size_t n, const float *gates, const float *hidden, const float *h, float *h_out) {
+TRN_SLOT void CELL_SLOT(gru_update)(size_t n, const float *gates, const float *hidden, const float *h, float *h_out) {
     CELL(update)(n, gates, hidden, h, h_out, NULL);
 }

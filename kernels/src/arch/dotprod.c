@@ -22,6 +22,7 @@ TRN_TARGET_BEGIN("dotprod")
 TRN_TARGET_BEGIN("arch=armv8.2-a+dotprod")
 #endif
 #define TRN_ISA_NAME dotprod
+#define TRN_SHARED_ISA neon
 #define TRN_NEON_DOT
 #include "vec_neon.h"
 

@@ -45,7 +45,7 @@ TRN_INLINE void dwconv_column(dwconv_tile t, size_t m, size_t lanes) {
     }
 }
 
-static void TRN_KERNEL(f32_dwconv)(size_t m, size_t n, size_t taps, const float *x, ptrdiff_t x_stride,
+TRN_SLOT void TRN_KERNEL(f32_dwconv)(size_t m, size_t n, size_t taps, const float *x, ptrdiff_t x_stride,
                                    ptrdiff_t tap_stride, const float *w, size_t w_stride, const float *init,
                                    ptrdiff_t init_stride, float *y, ptrdiff_t y_stride) {
     static const float zeros[VF_LANES];

@@ -9,6 +9,12 @@ enum { GEMM_VECTORS = 64 / VF_LANES, GEMM_FLOATS = 96 };  // of the widest panel
 // come out of that cache, and the next panel, which comes into it. Elsewhere it costs more than it saves.
 enum { GEMM_FETCH_ROWS = 4, GEMM_FETCH_LINKS = 8, GEMM_FETCH_FLOATS = 1 << 18 };
 
+// The columns of a panel that one row takes at once, whose registers hold so many times eight sums: all of them, or half;
+// else 16.
+TRN_INLINE size_t gemm_part_of(size_t width, const size_t eights) {
+    return eights * 8 >= width ? width : eights * 16 >= width && width % 32 == 0 ? width / 2 : 16;
+}
+
 // What a tile needs beside its size: every pointer at the tile's first element.
 typedef struct gemm_tile {
     size_t k;            // length of the chains
@@ -109,7 +115,9 @@ GEMM_TILE(gemm_1x2, 1, 1, 2)
 #if VF_TILE_SUMS >= 6
 GEMM_TILE(gemm_1x4, 1, 1, 4)
 GEMM_TILE(gemm_1x6, 1, 1, 6)
+#if VF_ROW_SUMS >= 8
 GEMM_TILE(gemm_1x8, 1, 1, 8)
+#endif
 GEMM_TILE(gemm_2x2, 2, 1, 2)
 #endif
 #if VF_TILE_PANELS >= 2
@@ -127,10 +135,12 @@ GEMM_TILE(gemm_6x2, 6, 1, 2)
 
 // By rows and width / 16.
 static gemm_function *const gemm_tiles[VF_TILE_ROWS + 1][5] = {
-#if VF_TILE_SUMS < 6
-    [1] = {NULL, gemm_1x2},
-#else
+#if VF_ROW_SUMS >= 8
     [1] = {NULL, gemm_1x2, gemm_1x4, gemm_1x6, gemm_1x8},
+#elif VF_ROW_SUMS >= 6
+    [1] = {NULL, gemm_1x2, gemm_1x4, gemm_1x6},
+#else
+    [1] = {NULL, gemm_1x2},
 #endif
 #if VF_TILE_SUMS >= 12
     [2] = {NULL, gemm_2x2, gemm_2x4},
@@ -207,13 +217,13 @@ static gemm_function *gemm_whole(size_t m, size_t width, size_t left, size_t *co
     return gemm_tiles[1][width / 16];
 }
 
-static void TRN_KERNEL(f32_gemm)(size_t m, size_t n, size_t k, const float *x, ptrdiff_t x_stride, const float *w,
+TRN_SLOT void TRN_KERNEL(f32_gemm)(size_t m, size_t n, size_t k, const float *x, ptrdiff_t x_stride, const float *w,
                                  size_t panel, const float *init, ptrdiff_t init_stride, float *y, ptrdiff_t y_stride) {
     static const float zeros[GEMM_FLOATS];
     const size_t init_step = init != NULL;
     gemm_tile t = {k, x, x_stride, w, panel, 0, w, 0, init ? init : zeros, init ? init_stride : 0, y, y_stride};
     if (m == 0) return;
-    const gemm_walk walk = m == 1 ? (gemm_walk){1, 1, 0, 0, 0} : gemm_walk_of(m, n * k > GEMM_FETCH_FLOATS);
+    const gemm_walk walk = m == 1 ? (gemm_walk){1, 1, 0, gemm_tiles[1][2] != NULL, 0} : gemm_walk_of(m, n * k > GEMM_FETCH_FLOATS);
     for (size_t column = 0, padded; column < n; column += padded) {
         const size_t left = (n - column + 15) / 16 * 16, width = left < panel ? left : panel;
         gemm_function *run = gemm_whole(m, width, left, &padded);

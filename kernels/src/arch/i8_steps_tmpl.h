@@ -50,42 +50,56 @@ typedef struct i8_hidden {
     const float *init;
 } i8_hidden;
 
+// Between the terms of x and of h: what the hidden gate has becomes x_part, and its sums in y start anew. Without terms of
+// x they all stand in init until then.
+TRN_INLINE void i8_step_hidden(const float *init, float *y, const i8_hidden gate, const int hidden, const int vectors) {
+    I8_UNROLL for (int j = 0; j < CELL_BLOCK / VF_LANES; j++)
+        vf_store(gate.x_part + j * VF_LANES, vf_load(init + (hidden + j) * VF_LANES));
+    if (init != y) I8_UNROLL for (int j = 0; j < vectors; j++) vf_store(y + j * VF_LANES, vf_load(init + j * VF_LANES));
+    I8_UNROLL for (int j = 0; j < CELL_BLOCK / VF_LANES; j++)
+        vf_store(y + (hidden + j) * VF_LANES, vf_load(gate.init + j * VF_LANES));
+}
+
 // The sums of `vectors` vectors from `within` on of the panel whose first column is `column`, `width` wide. hidden: of
 // those, the first of the GRU's hidden gate, whose places in `gate` these are; -1: there are none.
 TRN_INLINE void i8_step_run(const trn_steps *s, const i8_operands *o, size_t column, size_t width, size_t within,
                             float *sums, const i8_hidden gate, const int hidden, const int vectors) {
-    enum { KEPT = 48 / VF_LANES };  // vectors: the values of more wait in memory, for the sums take the registers
     const size_t stride = width * I8_CELL;
     const float *init = o->init + column + within;
     float *y = sums + column + within;
+    const int kept = vectors * VF_LANES <= 8 * VI_KEPT;
     i8_sums sum;
-    vf value[I8_VECTORS];
-    I8_UNROLL for (int j = 0; j < vectors && vectors <= KEPT; j++) value[j] = vf_load(init + j * VF_LANES);
+    vf value[I8_VECTORS];  // what the sums are worth so far, or in y where that is not kept
+    I8_UNROLL for (int j = 0; j < vectors && kept; j++) value[j] = vf_load(init + j * VF_LANES);
     for (size_t t = 0; t < o->count; t++) {
         const i8_term *term = &o->terms[t];
         const char *w = term->w + (column * s->planes * (term->quads + 2) + within) * I8_CELL;
-        if (hidden >= 0 && t == o->inputs) I8_UNROLL for (int j = 0; j < CELL_BLOCK / VF_LANES; j++) {
+        if (hidden >= 0 && t == o->inputs && !kept) i8_step_hidden(init, y, gate, hidden, vectors), init = y;
+        if (hidden >= 0 && t == o->inputs && kept) I8_UNROLL for (int j = 0; j < CELL_BLOCK / VF_LANES; j++) {
                 vf_store(gate.x_part + j * VF_LANES, value[hidden + j]);
                 value[hidden + j] = vf_load(gate.init + j * VF_LANES);
             }
         for (size_t plane = 0; plane < term->used; plane++, w += stride, init = y) {
             i8_accumulate(sum, term->quads, term->codes, 0, w, stride, 1, vectors);
             w += (term->quads + 1) * stride;
+            const vf scale = vf_set1(*term->scale);
             I8_UNROLL for (int j = 0; j < vectors; j++) {
-                const vf before = vectors <= KEPT ? value[j] : vf_load(init + j * VF_LANES);
-                value[j] = i8_value(before, vsum_total(sum[0][j]), vf_set1(*term->scale), w + j * VF_LANES * I8_CELL);
-                if (vectors > KEPT) vf_store(y + j * VF_LANES, value[j]);
+                const vf before = kept ? value[j] : vf_load(init + j * VF_LANES);
+                value[j] = i8_value(before, vsum_total(sum[0][j]), scale, w + j * VF_LANES * I8_CELL);
+                if (!kept) vf_store(y + j * VF_LANES, value[j]);
             }
         }
     }
-    I8_UNROLL for (int j = 0; j < vectors && vectors <= KEPT; j++) vf_store(y + j * VF_LANES, value[j]);
+    I8_UNROLL for (int j = 0; j < vectors && kept; j++) vf_store(y + j * VF_LANES, value[j]);
 }
+
 typedef void i8_step_function(const trn_steps *s, const i8_operands *o, size_t column, size_t width, size_t within,
                               float *sums);
 #define I8_STEP(sixteens)                                                                                   \
     static TRN_NOINLINE void i8_step_##sixteens(const trn_steps *s, const i8_operands *o, size_t column,    \
                                                 size_t width, size_t within, float *sums) {                 \
-        i8_step_run(s, o, column, width, within, sums, (i8_hidden){NULL, NULL}, -1, 16 / VF_LANES * (sixteens)); \
+        const size_t whole = I8_WIDTH(sixteens, width);                                                     \
+        i8_step_run(s, o, column, whole, within, sums, (i8_hidden){NULL, NULL}, -1, 16 / VF_LANES * (sixteens)); \
     }
 #define I8_STEP_NAME(sixteens) i8_step_##sixteens,
 I8_WIDTHS(I8_STEP)
@@ -93,7 +107,7 @@ static i8_step_function *const i8_step[] = {NULL, I8_WIDTHS(I8_STEP_NAME)};
 
 // A panel, as much of it at once as the registers hold the sums of.
 TRN_INLINE void i8_step_panel(const trn_steps *s, const i8_operands *o, size_t column, size_t width, float *sums) {
-    const size_t part = i8_part_of(width);
+    const size_t part = gemm_part_of(width, VI_ROW_SUMS);
     for (size_t within = 0; within < width; within += part) i8_step[part / 16](s, o, column, width, within, sums);
 }
 
@@ -101,7 +115,7 @@ TRN_INLINE void i8_step_panel(const trn_steps *s, const i8_operands *o, size_t c
 static TRN_NOINLINE void i8_step_gru(const trn_steps *s, const i8_operands *o, size_t unit, float *x_part) {
     enum { WIDTH = 3 * CELL_BLOCK, HIDDEN = 2 * CELL_BLOCK };
     const i8_hidden gate = {x_part + unit, s->hidden_init + unit};
-#if VI_TILE_SUMS >= 6
+#if VI_ROW_SUMS >= 6
     i8_step_run(s, o, 3 * unit, WIDTH, 0, s->scratch, gate, HIDDEN / VF_LANES, WIDTH / VF_LANES);
 #else
     i8_step_1(s, o, 3 * unit, WIDTH, 0, s->scratch);
@@ -118,7 +132,7 @@ TRN_INLINE void i8_step_multiply(const trn_steps *s, const i8_operands *o, size_
     }
 }
 
-static void TRN_KERNEL(i8_rnn_steps)(const trn_steps *s) {
+TRN_SLOT void TRN_KERNEL(i8_rnn_steps)(const trn_steps *s) {
     const steps_state state = steps_begin(s);
     for (size_t at = 0; at < s->count; at++) {
         i8_operands o;
@@ -130,7 +144,7 @@ static void TRN_KERNEL(i8_rnn_steps)(const trn_steps *s) {
     steps_end(s, &state);
 }
 
-static void TRN_KERNEL(i8_lstm_steps)(const trn_steps *s) {
+TRN_SLOT void TRN_KERNEL(i8_lstm_steps)(const trn_steps *s) {
     const steps_state state = steps_begin(s);
     for (size_t at = 0; at < s->count; at++) {
         i8_operands o;
@@ -142,7 +156,7 @@ static void TRN_KERNEL(i8_lstm_steps)(const trn_steps *s) {
     steps_end(s, &state);
 }
 
-static void TRN_KERNEL(i8_gru_steps)(const trn_steps *s) {
+TRN_SLOT void TRN_KERNEL(i8_gru_steps)(const trn_steps *s) {
     const steps_state state = steps_begin(s);
     const size_t padded = steps_padded(s);
     float *x_part = s->scratch + 3 * padded;
@@ -157,7 +171,7 @@ static void TRN_KERNEL(i8_gru_steps)(const trn_steps *s) {
     steps_end(s, &state);
 }
 
-static void TRN_KERNEL(i8_gru_before_steps)(const trn_steps *s) {
+TRN_SLOT void TRN_KERNEL(i8_gru_before_steps)(const trn_steps *s) {
     const steps_state state = steps_begin(s);
     const size_t padded = steps_padded(s);
     float *hidden = s->scratch + 2 * padded, *reset_h = hidden + padded;

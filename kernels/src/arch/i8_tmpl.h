@@ -42,7 +42,7 @@ TRN_INLINE vi i8_encode_group(const vf group[4], vf factor, const int clamp, con
     vi code[4];
     TRN_UNROLL for (int i = 0; i < 4; i++) {
         vf scaled = vf_mul(group[i], factor);
-        if (clamp) scaled = vf_at_most(vf_set1(127.0f), vf_at_least(vf_set1(-127.0f), scaled));
+        if (clamp) scaled = vf_clamp(127.0f, scaled);
         code[i] = vf_to_vi(scaled);
         if (rest) code[i] = vf_to_vi(vf_mul(vf_sub(scaled, vi_to_vf(code[i])), vf_set1(I8_PARTS)));
     }
@@ -59,7 +59,7 @@ TRN_INLINE int32_t i8_encode(size_t n, const float *x, vf factor, const int clam
     return vi_sum_across(sum);
 }
 
-static void TRN_KERNEL(i8_quantize)(size_t n, const float *x, const float *range, int fine, int8_t *codes,
+TRN_SLOT void TRN_KERNEL(i8_quantize)(size_t n, const float *x, const float *range, int fine, int8_t *codes,
                                     float *scales) {
     const vi bits = i8_largest(n, x);
     const vf largest = range ? vf_set1(*range) : vi_as_vf(bits);
@@ -85,21 +85,28 @@ static void TRN_KERNEL(i8_quantize)(size_t n, const float *x, const float *range
 // sums of `rows` rows of codes by `vectors` vectors of columns.
 typedef vsum i8_sums[VI_TILE_ROWS][I8_VECTORS];
 
-// Adds the products with so many cells of each column; past them, products with codes of zero make a whole number. Weights
-// come VI_AHEAD vectors before their use.
-TRN_INLINE void i8_link(i8_sums sum, const int cells, const int8_t *x, size_t x_stride, const char *w,
-                        const size_t w_stride, const int rows, const int vectors) {
+// Adds the products with so many cells of each column, which the codes hold from cell c on. Weights come VI_AHEAD vectors
+// before their use.
+TRN_INLINE void i8_products(i8_sums sum, const int cells, const vcodes code[VI_TILE_ROWS], const int c, const char *w,
+                            const size_t w_stride, const int rows, const int vectors) {
     enum { KEPT = VI_AHEAD + 1 };
-    vi code[VI_TILE_ROWS][VI_DOT_CELLS], weights[KEPT][VI_DOT_CELLS];
-    I8_UNROLL for (int i = 0; i < rows; i++) I8_UNROLL for (int c = 0; c < VI_DOT_CELLS; c++) code[i][c] =
-        c < cells ? vi_set1_cell(x + (size_t)i * x_stride + c * I8_CELL) : vi_set1(0);
+    vi weights[KEPT][VI_DOT_CELLS];
     I8_UNROLL for (int at = 0; at < vectors + VI_AHEAD; at++) {
         const int j = at - VI_AHEAD;
-        if (at < vectors) I8_UNROLL for (int c = 0; c < VI_DOT_CELLS; c++) weights[at % KEPT][c] =
-            vi_load_cells(w + (size_t)(c < cells ? c : 0) * w_stride + at * VF_LANES * I8_CELL);
+        if (at < vectors) I8_UNROLL for (int d = 0; d < cells; d++) weights[at % KEPT][d] =
+            vi_load_cells(w + (size_t)d * w_stride + at * VF_LANES * I8_CELL);
         if (j < 0) continue;
-        I8_UNROLL for (int i = 0; i < rows; i++) sum[i][j] = vsum_dot(sum[i][j], code[i], weights[j % KEPT]);
+        I8_UNROLL for (int i = 0; i < rows; i++) sum[i][j] = vsum_dot(sum[i][j], code[i], c, weights[j % KEPT], cells);
     }
+}
+
+// Those with `cells` cells: VI_CODE_CELLS, or 1.
+TRN_INLINE void i8_link(i8_sums sum, const int cells, const int8_t *x, size_t x_stride, const char *w,
+                        const size_t w_stride, const int rows, const int vectors) {
+    vcodes code[VI_TILE_ROWS];
+    I8_UNROLL for (int i = 0; i < rows; i++) code[i] = vcodes_load(x + (size_t)i * x_stride, cells);
+    I8_UNROLL for (int c = 0; c < cells; c += VI_DOT_CELLS, w += VI_DOT_CELLS * w_stride)
+        i8_products(sum, cells < VI_DOT_CELLS ? cells : VI_DOT_CELLS, code, c, w, w_stride, rows, vectors);
 }
 
 // quads: cells of a column, k / 4 rounded up. w: rows of cells, w_stride bytes apart, then start values, then scales.
@@ -109,9 +116,10 @@ TRN_INLINE void i8_accumulate(i8_sums sum, size_t quads, const int8_t *x, size_t
     size_t q = 0;
     I8_UNROLL for (int i = 0; i < rows; i++) I8_UNROLL for (int j = 0; j < vectors; j++) sum[i][j] =
         vsum_of(VI_DOT_OFFSET ? vi_load_cells(start + j * VF_LANES * I8_CELL) : vi_set1(0));
-    GEMM_LINKS for (; q + VI_DOT_CELLS <= quads; q += VI_DOT_CELLS, w += VI_DOT_CELLS * w_stride)
-        i8_link(sum, VI_DOT_CELLS, x + q * I8_CELL, x_stride, w, w_stride, rows, vectors);
-    if (VI_DOT_CELLS > 1 && q < quads) i8_link(sum, 1, x + q * I8_CELL, x_stride, w, w_stride, rows, vectors);
+    GEMM_LINKS for (; q + VI_CODE_CELLS <= quads; q += VI_CODE_CELLS, w += VI_CODE_CELLS * w_stride)
+        i8_link(sum, VI_CODE_CELLS, x + q * I8_CELL, x_stride, w, w_stride, rows, vectors);
+    if (VI_CODE_CELLS > 1) TRN_ROLLED for (; q < quads; q++, w += w_stride)
+        i8_link(sum, 1, x + q * I8_CELL, x_stride, w, w_stride, rows, vectors);
 }
 
 // init + what a sum stands for. scales: those of the columns.
@@ -158,18 +166,16 @@ TRN_INLINE void i8_run(const i8_tile *t, const int rows, const int vectors) {
     static TRN_NOINLINE void name(const i8_tile *t) { i8_run(t, rows, 8 / VF_LANES * (eights)); }
 
 // F(columns / 16) for the tiles of one row.
-#if VI_TILE_SUMS >= 8
+#if VI_ROW_SUMS >= 8
 #define I8_WIDTHS(F) F(1) F(2) F(3) F(4)
-#elif VI_TILE_SUMS >= 6
+#elif VI_ROW_SUMS >= 6
 #define I8_WIDTHS(F) F(1) F(2) F(3)
 #else
 #define I8_WIDTHS(F) F(1)
 #endif
 
-// The columns that such a tile takes of a panel: all of them, or half, where the registers hold their sums; else 16.
-TRN_INLINE size_t i8_part_of(size_t width) {
-    return VI_TILE_SUMS * 8 >= width ? width : VI_TILE_SUMS * 16 >= width && width % 32 == 0 ? width / 2 : 16;
-}
+// The width of the panel that such a tile works on, where that is always all it takes.
+#define I8_WIDTH(sixteens, width) (VI_ROW_SUMS >= 8 ? 16 * (size_t)(sixteens) : (width))
 
 #define I8_ROW(sixteens)      I8_TILE(i8_row_##sixteens, 1, 2 * sixteens)
 #define I8_ROW_NAME(sixteens) i8_row_##sixteens,
@@ -203,7 +209,7 @@ static void i8_part(const i8_tile *whole, i8_function *run, size_t rows, size_t 
 // A panel: of one row as much at once as the registers hold the sums of, else 16 columns for a few rows.
 TRN_INLINE void i8_panel(const i8_tile *panel, size_t m, size_t width, size_t columns, size_t init_step) {
     const int wide = VI_TILE_ROWS == 1 || m == 1;
-    const size_t part = wide ? i8_part_of(width) : 16;
+    const size_t part = wide ? gemm_part_of(width, VI_ROW_SUMS) : 16;
     for (size_t column = 0; column < columns; column += part) {
         const size_t wanted = columns - column < part ? columns - column : part;
         i8_tile t = *panel;
@@ -219,7 +225,7 @@ TRN_INLINE void i8_panel(const i8_tile *panel, size_t m, size_t width, size_t co
     }
 }
 
-static void TRN_KERNEL(i8_gemm)(size_t m, size_t n, size_t k, const int8_t *x, size_t x_stride, const float *x_scales,
+TRN_SLOT void TRN_KERNEL(i8_gemm)(size_t m, size_t n, size_t k, const int8_t *x, size_t x_stride, const float *x_scales,
                                 const void *w, size_t planes, size_t used, size_t panel, const float *init,
                                 ptrdiff_t init_stride, float *y, ptrdiff_t y_stride) {
     static const float zeros[64];
@@ -253,7 +259,7 @@ TRN_INLINE vi i8_broken(vi cells, vi *sums) {
     return vi_or(broken, vi_or(vi_add(most, second), vi_sub(most, second)));
 }
 
-static void TRN_KERNEL(i8_check)(size_t n, size_t k, const void *w, size_t planes, size_t panel, int *valid) {
+TRN_SLOT void TRN_KERNEL(i8_check)(size_t n, size_t k, const void *w, size_t planes, size_t panel, int *valid) {
     const size_t quads = (k + 3) / 4;
     vi broken = vi_set1(0);
     for (size_t column = 0; column < n; column += panel) {

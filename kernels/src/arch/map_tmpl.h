@@ -87,14 +87,14 @@ MAP_FUNCTIONS(MAP_LOOP)
     }
 MAP2_FUNCTIONS(MAP2_LOOP)
 
-static void TRN_KERNEL(f32_vmap)(uint32_t function, size_t n, const float *x, float alpha, float beta, float *y) {
+TRN_SLOT void TRN_KERNEL(f32_vmap)(uint32_t function, size_t n, const float *x, float alpha, float beta, float *y) {
 #define MAP_CASE(name, expression) \
     case trn_fn_##name: map_##name(n, x, vf_set1(alpha), vf_set1(beta), y); break;
     switch (function) { MAP_FUNCTIONS(MAP_CASE) }
 #undef MAP_CASE
 }
 
-static void TRN_KERNEL(f32_vmap2)(uint32_t function, size_t n, const float *a, const float *b, float *y) {
+TRN_SLOT void TRN_KERNEL(f32_vmap2)(uint32_t function, size_t n, const float *a, const float *b, float *y) {
 #define MAP_CASE(name, expression) \
     case trn_fn_##name: map_##name(n, a, b, y); break;
     switch (function) { MAP2_FUNCTIONS(MAP_CASE) }

@@ -20,6 +20,9 @@
 TRN_TARGET_BEGIN("fpu=neon-vfpv4")
 #endif
 #define TRN_ISA_NAME neon
+#if TRN_HAVE_DOTPROD
+#define TRN_SHARES
+#endif
 #include "vec_neon.h"
 
 #include "ukernels_tmpl.h"

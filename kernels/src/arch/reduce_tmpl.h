@@ -59,7 +59,7 @@ TRN_INLINE void row_store(float *y, row_lanes lanes) { ROW_EACH(j) vf_store(y + 
     }
 REDUCE_KINDS(REDUCE_LOOP)
 
-static void TRN_KERNEL(f32_reduce)(uint32_t kind, size_t n, const float *x, float *y) {
+TRN_SLOT void TRN_KERNEL(f32_reduce)(uint32_t kind, size_t n, const float *x, float *y) {
 #define REDUCE_CASE(name, neutral, of_vectors, of_floats) \
     case trn_reduction_##name: *y = reduce_##name(n, x); break;
     switch (kind) {
@@ -74,7 +74,7 @@ TRN_INLINE row_lanes add_squares(row_lanes sum, row_lanes x) {
     return sum;
 }
 
-static void TRN_KERNEL(f32_standardize)(size_t n, const float *x, float epsilon, float *y) {
+TRN_SLOT void TRN_KERNEL(f32_standardize)(size_t n, const float *x, float epsilon, float *y) {
     const vf mean = vf_set1(reduce_SUM(n, x) / (float)n);
     row_lanes squares = row_set1(0.0f);
     size_t i = 0;

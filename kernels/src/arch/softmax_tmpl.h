@@ -41,7 +41,7 @@ static float softmax_sum(size_t n, const float *x, float largest, float *y) {
     return reduce_tree_SUM(sum);
 }
 
-static void TRN_KERNEL(f32_softmax)(size_t n, const float *x, int logarithm, float *y) {
+TRN_SLOT void TRN_KERNEL(f32_softmax)(size_t n, const float *x, int logarithm, float *y) {
     const float largest = softmax_maximum(n, x);
     float first[VF_LANES];
     if (!logarithm) {

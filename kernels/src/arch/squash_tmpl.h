@@ -13,7 +13,7 @@ TRN_INLINE vf squash_fma(vf a, vf b, vf c, const int fused) {
 }
 TRN_INLINE vf squash(vf x, const float r, const int fused) {
     const float r2 = r * r, q0 = 2.0f / r, clamp = (fused ? 9.25f : SQUASH_CLAMP) / r;
-    x = vf_at_least(vf_set1(-clamp), vf_at_most(vf_set1(clamp), x));
+    x = vf_clamp(clamp, x);
     vf u = vf_mul(x, x), u2 = vf_mul(u, u);
     vf p = squash_fma(vf_set1(r2 * r2 * TRN_TANH_P2), u, vf_set1(r2 * TRN_TANH_P1), fused);
     vf n = squash_fma(vf_mul(x, u), p, x, fused);

@@ -79,35 +79,45 @@ typedef void steps_function(const trn_steps *s, const steps_operands *o, size_t 
     }
 
 STEPS_TILE(steps_2, 1, 2)
-#if VF_TILE_SUMS >= 6
+#if VF_ROW_SUMS >= 6
 STEPS_TILE(steps_4, 1, 4)
 STEPS_TILE(steps_6, 1, 6)
-STEPS_TILE(steps_8, 1, 8)
-static steps_function *const steps_whole[5] = {NULL, steps_2, steps_4, steps_6, steps_8};
 #endif
+#if VF_ROW_SUMS >= 8
+STEPS_TILE(steps_8, 1, 8)
+#endif
+static steps_function *const steps_tiles[5] = {
+    NULL,    steps_2,
+#if VF_ROW_SUMS >= 6
+    steps_4, steps_6,
+#endif
+#if VF_ROW_SUMS >= 8
+    steps_8,
+#endif
+};
 #if VF_TILE_PANELS >= 2
 STEPS_TILE(steps_4_two, 2, 4)
 #endif
 
-// All columns of a step. Registers that hold a whole panel (nearly: memory read in its order is worth two sums that
-// wait on the stack) take it at once, and two that are narrow; else 16 columns.
+// All columns of a step: of each panel as much at once as the registers hold (nearly: memory read in its order is worth
+// two sums that wait on the stack), or of two that are narrow.
 TRN_INLINE void steps_multiply(const trn_steps *s, const steps_operands *o, size_t columns, size_t panel, float *sums) {
     const size_t part = VF_TILE_PANELS >= 2 && panel == 32 ? 64 : panel;
     for (size_t i = 0; i < (columns + part - 1) / part; i++) {
         const size_t column = steps_part(o, i, columns, part), left = columns - column;
-        const size_t width = left < panel ? left : panel;
+        const size_t width = left < panel ? left : panel, at_once = gemm_part_of(width, VF_ROW_SUMS);
 #if VF_TILE_PANELS >= 2
-        if (part > panel && left >= part) steps_4_two(s, o, column, width, 0, sums);
-        else steps_whole[width / 16](s, o, column, width, 0, sums);
-#elif VF_TILE_SUMS >= 6
-        steps_whole[width / 16](s, o, column, width, 0, sums);
-#else
-        for (size_t within = 0; within < width; within += 16) steps_2(s, o, column, width, within, sums);
+        if (part > panel && left >= part) {
+            steps_4_two(s, o, column, width, 0, sums);
+            continue;
+        }
 #endif
+        for (size_t within = 0; within < width; within += at_once)
+            steps_tiles[at_once / 16](s, o, column, width, within, sums);
     }
 }
 
-static void TRN_KERNEL(f32_rnn_steps)(const trn_steps *s) {
+TRN_SLOT void TRN_KERNEL(f32_rnn_steps)(const trn_steps *s) {
     const steps_state state = steps_begin(s);
     for (size_t at = 0; at < s->count; at++) {
         const steps_operands o = steps_at(s, at, state.h);
@@ -118,7 +128,7 @@ static void TRN_KERNEL(f32_rnn_steps)(const trn_steps *s) {
     steps_end(s, &state);
 }
 
-static void TRN_KERNEL(f32_lstm_steps)(const trn_steps *s) {
+TRN_SLOT void TRN_KERNEL(f32_lstm_steps)(const trn_steps *s) {
     const steps_state state = steps_begin(s);
     for (size_t at = 0; at < s->count; at++) {
         const steps_operands o = steps_at(s, at, state.h);
@@ -180,7 +190,7 @@ TRN_INLINE size_t steps_gru_part(const trn_steps *s) {
     return VF_TILE_PANELS < 2 || (bytes <= STEPS_CACHE && 2 * bytes > STEPS_CACHE) ? CELL_BLOCK : 2 * CELL_BLOCK;
 }
 
-static void TRN_KERNEL(f32_gru_steps)(const trn_steps *s) {
+TRN_SLOT void TRN_KERNEL(f32_gru_steps)(const trn_steps *s) {
     const steps_state state = steps_begin(s);
     const size_t padded = steps_padded(s), part = steps_gru_part(s);
     float *x_part = s->scratch + 3 * padded;
@@ -206,7 +216,7 @@ TRN_INLINE const float *steps_start(const trn_steps *s, size_t backward, size_t 
     return s->k ? (const float *)s->w + column * s->k : (const float *)s->r + column * s->n;
 }
 
-static void TRN_KERNEL(f32_gru_before_steps)(const trn_steps *s) {
+TRN_SLOT void TRN_KERNEL(f32_gru_before_steps)(const trn_steps *s) {
     const steps_state state = steps_begin(s);
     const size_t padded = steps_padded(s);
     const int fetching = VF_TILE_SUMS >= 12 && 3 * padded * (s->k + s->n) * sizeof(float) > STEPS_CACHE;

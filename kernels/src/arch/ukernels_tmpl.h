@@ -6,6 +6,24 @@
 // f32_gemm -> f32_gemm_avx2
 #define TRN_KERNEL(slot) TRN_PASTE(slot, TRN_ISA_NAME)
 
+// An instruction set that differs in products of 8 bits alone takes the other kernels from TRN_SHARED_ISA, whose own file
+// sets TRN_SHARES.
+#if defined(TRN_SHARED_ISA)
+#define TRN_SLOT           static __attribute__((unused))
+#define TRN_F32_SLOT(slot) TRN_PASTE(slot, TRN_SHARED_ISA)
+#define TRN_UKERNEL(slot, parameters) void TRN_F32_SLOT(slot) parameters;
+#define TRN_UKERNEL_I8(slot, parameters)
+#include "../ukernels.def"
+#elif defined(TRN_SHARES)
+#define TRN_SLOT
+#define TRN_F32_SLOT TRN_KERNEL
+#define TRN_UKERNEL(slot, parameters) void TRN_KERNEL(slot) parameters;
+#include "../ukernels.def"
+#else
+#define TRN_SLOT     static
+#define TRN_F32_SLOT TRN_KERNEL
+#endif
+
 #include "elementary_tmpl.h"
 #include "circular_tmpl.h"
 #include "pow_tmpl.h"
@@ -28,6 +46,7 @@
 const trn_ukernels TRN_PASTE(trn_ukernels, TRN_ISA_NAME) = {
     .isa = TRN_STRING(TRN_ISA_NAME),
     .fused = TRN_PASTE(trn_fused, TRN_ISA_NAME),
-#define TRN_UKERNEL(slot, parameters) .slot = TRN_KERNEL(slot),
+#define TRN_UKERNEL(slot, parameters)    .slot = TRN_F32_SLOT(slot),
+#define TRN_UKERNEL_I8(slot, parameters) .slot = TRN_KERNEL(slot),
 #include "../ukernels.def"
 };

@@ -12,6 +12,7 @@
 enum { VF_LANES = 8 };
 #define VF_TILE_ROWS 6
 #define VF_TILE_SUMS 12  // of the 16 registers
+#define VF_ROW_SUMS 8
 #define VF_TILE_PANELS 2
 #define VF_TILE_LINKS 2
 #define VF_AHEAD 0
@@ -57,6 +58,7 @@ TRN_INLINE vf vf_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
 // The instructions return their second operand where either is NaN and where both are zeros.
 TRN_INLINE vf vf_at_most(vf bound, vf x) { return _mm256_min_ps(bound, x); }
 TRN_INLINE vf vf_at_least(vf bound, vf x) { return _mm256_max_ps(bound, x); }
+TRN_INLINE vf vf_clamp(float limit, vf x) { return vf_at_least(vf_set1(-limit), vf_at_most(vf_set1(limit), x)); }
 TRN_INLINE vf vf_floor(vf a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
 TRN_INLINE vf vf_ceil(vf a) { return _mm256_round_ps(a, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC); }
 TRN_INLINE vf vf_round(vf a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
@@ -84,10 +86,12 @@ TRN_INLINE vm vi_is_negative(vi a) { return _mm256_castsi256_ps(a); }
 TRN_INLINE vf vi_to_vf(vi a) { return _mm256_cvtepi32_ps(a); }
 
 #define VI_DOT_OFFSET 127
+#define VI_CODE_CELLS 1
 #define VI_DOT_CELLS 1
 #define VI_AHEAD 0
 #define VI_TILE_ROWS 4
-#define VI_TILE_SUMS 8
+#define VI_ROW_SUMS 8
+#define VI_KEPT 6
 TRN_INLINE vi vi_max(vi a, vi b) { return _mm256_max_epi32(a, b); }
 TRN_INLINE vi vi_max_across(vi a) {
     a = _mm256_max_epi32(a, _mm256_permute2x128_si256(a, a, 1));
@@ -100,13 +104,18 @@ TRN_INLINE int32_t vi_sum_across(vi a) {
     return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
 }
 TRN_INLINE vi vf_to_vi(vf a) { return _mm256_cvtps_epi32(a); }
-TRN_INLINE vi vi_set1_cell(const void *p) { return _mm256_castps_si256(_mm256_broadcast_ss(p)); }
 TRN_INLINE vi vi_load_cells(const void *p) { return _mm256_loadu_si256(p); }
+typedef vi vcodes;
+TRN_INLINE vcodes vcodes_load(const int8_t *p, const int cells) {
+    (void)cells;
+    return _mm256_castps_si256(_mm256_broadcast_ss((const float *)p));
+}
 typedef vi vsum;
 TRN_INLINE vsum vsum_of(vi start) { return start; }
 TRN_INLINE vi vsum_total(vsum sums) { return sums; }
-TRN_INLINE vsum vsum_dot(vsum sums, const vi x[VI_DOT_CELLS], const vi w[VI_DOT_CELLS]) {
-    return _mm256_add_epi32(sums, _mm256_madd_epi16(_mm256_maddubs_epi16(x[0], w[0]), _mm256_set1_epi16(1)));
+TRN_INLINE vsum vsum_dot(vsum sums, vcodes x, const int c, const vi w[VI_DOT_CELLS], const int cells) {
+    (void)c, (void)cells;
+    return _mm256_add_epi32(sums, _mm256_madd_epi16(_mm256_maddubs_epi16(x, w[0]), _mm256_set1_epi16(1)));
 }
 TRN_INLINE vi vi_store_codes(int8_t *p, const vi q[4]) {
     __m256i a = _mm256_packs_epi32(q[0], q[1]), b = _mm256_packs_epi32(q[2], q[3]);

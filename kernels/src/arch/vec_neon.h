@@ -18,9 +18,11 @@ enum { VF_LANES = 8 };
 #if defined(__aarch64__)
 #define VF_TILE_ROWS 6
 #define VF_TILE_SUMS 12  // 24 of the 32 registers
+#define VF_ROW_SUMS 8
 #else
 #define VF_TILE_ROWS 2
 #define VF_TILE_SUMS 6  // 12 of the 16 registers
+#define VF_ROW_SUMS 6
 #endif
 #define VF_TILE_PANELS 1
 #define VF_TILE_LINKS 1
@@ -89,6 +91,10 @@ TRN_INLINE vm vf_is_nan(vf a) { return (vm){vmvnq_u32(vceqq_f32(a.low, a.low)), 
 // The instructions for minima and maxima order zeros.
 TRN_INLINE vf vf_at_most(vf bound, vf x) { return vf_select(vf_lt(bound, x), bound, x); }
 TRN_INLINE vf vf_at_least(vf bound, vf x) { return vf_select(vf_lt(x, bound), bound, x); }
+TRN_INLINE vf vf_clamp(float limit, vf x) {
+    const float32x4_t most = vdupq_n_f32(limit), least = vdupq_n_f32(-limit);
+    return (vf){vmaxq_f32(least, vminq_f32(most, x.low)), vmaxq_f32(least, vminq_f32(most, x.high))};
+}
 
 TRN_INLINE vi vf_bits(vf a) { return (vi){vreinterpretq_s32_f32(a.low), vreinterpretq_s32_f32(a.high)}; }
 TRN_INLINE vf vi_as_vf(vi a) { return (vf){vreinterpretq_f32_s32(a.low), vreinterpretq_f32_s32(a.high)}; }
@@ -168,6 +174,8 @@ TRN_INLINE int32_t vi_sum_across(vi a) {
 #endif
 
 #define VI_DOT_OFFSET 0
+#define VI_KEPT 0
+#define VI_AHEAD 1
 TRN_INLINE vi vi_load_cells(const void *p) {
     const int32_t *cells = p;
     return (vi){vld1q_s32(cells), vld1q_s32(cells + 4)};
@@ -183,35 +191,50 @@ TRN_INLINE vi vi_store_codes(int8_t *p, const vi q[4]) {
     return (vi){vreinterpretq_s32_u32(vec_store_codes(p, q[0], q[1])),
                 vreinterpretq_s32_u32(vec_store_codes(p + 16, q[2], q[3]))};
 }
-TRN_INLINE vi vi_set1_cell(const void *p) {
-    const int32x4_t cell = vld1q_dup_s32(p);
-    return (vi){cell, cell};
-}
 TRN_INLINE int8x16_t vec_bytes(int32x4_t cells) { return vreinterpretq_s8_s32(cells); }
 
 #if defined(TRN_NEON_DOT)
+#define VI_CODE_CELLS 4
 #define VI_DOT_CELLS 1
-#define VI_AHEAD 2
 #define VI_TILE_ROWS 4
-#define VI_TILE_SUMS 8
+#define VI_ROW_SUMS 8
+typedef int8x16_t vcodes;
+TRN_INLINE vcodes vcodes_load(const int8_t *p, const int cells) {
+    return cells == 1 ? vec_bytes(vld1q_dup_s32((const int32_t *)(const void *)p)) : vld1q_s8(p);
+}
 typedef vi vsum;
 TRN_INLINE vsum vsum_of(vi start) { return start; }
 TRN_INLINE vi vsum_total(vsum sums) { return sums; }
-TRN_INLINE vsum vsum_dot(vsum sums, const vi x[VI_DOT_CELLS], const vi w[VI_DOT_CELLS]) {
-    return (vi){vdotq_s32(sums.low, vec_bytes(w->low), vec_bytes(x->low)),
-                vdotq_s32(sums.high, vec_bytes(w->high), vec_bytes(x->high))};
+TRN_INLINE int32x4_t vec_dot(int32x4_t sums, int32x4_t w, vcodes x, const int cell) {
+    const int8x16_t bytes = vec_bytes(w);
+    return cell == 0   ? vdotq_laneq_s32(sums, bytes, x, 0)
+           : cell == 1 ? vdotq_laneq_s32(sums, bytes, x, 1)
+           : cell == 2 ? vdotq_laneq_s32(sums, bytes, x, 2)
+                       : vdotq_laneq_s32(sums, bytes, x, 3);
+}
+TRN_INLINE vsum vsum_dot(vsum sums, vcodes x, const int c, const vi w[VI_DOT_CELLS], const int cells) {
+    (void)cells;
+    return (vsum){vec_dot(sums.low, w->low, x, c), vec_dot(sums.high, w->high, x, c)};
 }
 #else
 // Two products of -127 to 127 fit 16 bits. Of two cells those at the same place share a lane before they widen, and a
 // column has two sums until the end.
+#define VI_CODE_CELLS 2
 #define VI_DOT_CELLS 2
-#define VI_AHEAD 1
 #define VI_TILE_ROWS 1
 #if defined(__aarch64__)
-#define VI_TILE_SUMS 6
+#define VI_ROW_SUMS 6
 #else
-#define VI_TILE_SUMS 2
+#define VI_ROW_SUMS 2
 #endif
+typedef int32x4x2_t vcodes;
+TRN_INLINE vcodes vcodes_load(const int8_t *p, const int cells) {
+    const int32_t *cell = (const int32_t *)(const void *)p;
+#if defined(__aarch64__)
+    if (cells == 2) return vld2q_dup_s32(cell);
+#endif
+    return (vcodes){{vld1q_dup_s32(cell), cells == 2 ? vld1q_dup_s32(cell + 1) : vdupq_n_s32(0)}};
+}
 typedef struct {
     int32x4_t pair[4];  // two columns each
 } vsum;
@@ -230,15 +253,19 @@ TRN_INLINE vi vsum_total(vsum sums) {
     return (vi){vec_pairs(sums.pair[0], sums.pair[1]), vec_pairs(sums.pair[2], sums.pair[3])};
 }
 // Four columns: two cells of each, of which a register holds one.
-TRN_INLINE void vec_dot(int32x4_t pair[2], int32x4_t x0, int32x4_t w0, int32x4_t x1, int32x4_t w1) {
-    const int8x16_t a = vec_bytes(x0), b = vec_bytes(x1), c = vec_bytes(w0), d = vec_bytes(w1);
+TRN_INLINE void vec_dot(int32x4_t pair[2], vcodes x, int32x4_t w0, int32x4_t w1, const int cells) {
+    const int8x16_t a = vec_bytes(x.val[0]), b = vec_bytes(x.val[1]), c = vec_bytes(w0), d = vec_bytes(w1);
     int16x8_t low = vmull_s8(vget_low_s8(c), vget_low_s8(a)), high = vmull_s8(vget_high_s8(c), vget_high_s8(a));
-    low = vmlal_s8(low, vget_low_s8(d), vget_low_s8(b)), high = vmlal_s8(high, vget_high_s8(d), vget_high_s8(b));
+    if (cells > 1) {
+        low = vmlal_s8(low, vget_low_s8(d), vget_low_s8(b));
+        high = vmlal_s8(high, vget_high_s8(d), vget_high_s8(b));
+    }
     pair[0] = vpadalq_s16(pair[0], low), pair[1] = vpadalq_s16(pair[1], high);
 }
-TRN_INLINE vsum vsum_dot(vsum sums, const vi x[VI_DOT_CELLS], const vi w[VI_DOT_CELLS]) {
-    vec_dot(sums.pair, x[0].low, w[0].low, x[1].low, w[1].low);
-    vec_dot(sums.pair + 2, x[0].high, w[0].high, x[1].high, w[1].high);
+TRN_INLINE vsum vsum_dot(vsum sums, vcodes x, const int c, const vi w[VI_DOT_CELLS], const int cells) {
+    (void)c;
+    vec_dot(sums.pair, x, w[0].low, w[cells - 1].low, cells);
+    vec_dot(sums.pair + 2, x, w[0].high, w[cells - 1].high, cells);
     return sums;
 }
 #endif

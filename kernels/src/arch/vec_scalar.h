@@ -19,10 +19,11 @@
 
 enum { VF_LANES = 1 };
 // The tiles of a matrix product: rows of the largest one; how many times eight sums the registers hold, beside what a link
-// of the chains needs; panels that one row takes at once where one is narrow; links in a turn of the loop; how many
-// vectors before its use one is loaded, which helps processors that do not look ahead.
+// of the chains needs; of how many one row makes good use (2, 6 or 8); panels that one row takes at once where one is narrow;
+// links in a turn of the loop; how many vectors before its use one is loaded, which helps processors that do not look ahead.
 #define VF_TILE_ROWS 1
 #define VF_TILE_SUMS 2
+#define VF_ROW_SUMS 2
 #define VF_TILE_PANELS 1
 #define VF_TILE_LINKS 1
 #define VF_AHEAD 0
@@ -58,6 +59,8 @@ TRN_INLINE int vm_any(vm m) { return m; }
 // The bound where it is less (greater) than x, else x: a NaN in x stays, and so does the sign of a zero.
 TRN_INLINE vf vf_at_most(vf bound, vf x) { return bound < x ? bound : x; }
 TRN_INLINE vf vf_at_least(vf bound, vf x) { return x < bound ? bound : x; }
+// x between -limit and limit; limit > 0.
+TRN_INLINE vf vf_clamp(float limit, vf x) { return vf_at_least(vf_set1(-limit), vf_at_most(vf_set1(limit), x)); }
 TRN_INLINE vf vf_floor(vf a) { return floorf(a); }
 TRN_INLINE vf vf_ceil(vf a) { return ceilf(a); }
 // To nearest, ties to even.
@@ -97,28 +100,34 @@ TRN_INLINE int32_t vi_sum_across(vi a) { return a; }
 TRN_INLINE vi vf_to_vi(vf a) { return (vi)rintf(a); }
 
 // Products of 8-bit numbers. Codes, the numbers to multiply by, are -127 to 127, kept as bytes with VI_DOT_OFFSET added.
-// A cell holds four bytes; a product takes VI_DOT_CELLS of a column at once. The tiles of products: rows of the largest
-// one (1 or 4); how many times eight columns the registers hold the sums of one row (2, 6 or 8).
+// A cell holds four bytes; codes are loaded for VI_CODE_CELLS of them, a product takes VI_DOT_CELLS of a column at once. The
+// tiles of products: rows of the largest one (1 or 4); how many times eight columns the registers hold the sums of one
+// row (2, 6 or 8), and those whose values from before they hold as well; VI_AHEAD, as VF_AHEAD.
 #define VI_DOT_OFFSET 0
+#define VI_CODE_CELLS 1
 #define VI_DOT_CELLS 1
 #define VI_AHEAD 0
 #define VI_TILE_ROWS 1
-#define VI_TILE_SUMS 2
-// The same four bytes in every lane; four bytes for each lane. At any address.
-TRN_INLINE vi vi_set1_cell(const void *p) {
+#define VI_ROW_SUMS 2
+#define VI_KEPT 8
+// Four bytes for each lane.
+TRN_INLINE vi vi_load_cells(const void *p) {
     vi cell;
     memcpy(&cell, p, sizeof cell);
     return cell;
 }
-TRN_INLINE vi vi_load_cells(const void *p) { return vi_set1_cell(p); }
+// So many cells of codes, 1 or VI_CODE_CELLS, in a form in which every lane can be multiplied by them.
+typedef vi vcodes;
+TRN_INLINE vcodes vcodes_load(const int8_t *p, const int cells) { return (void)cells, vi_load_cells(p); }
 // The sums of a vector of columns in the form that products are added to: from where they start, and to what they are.
 typedef vi vsum;
 TRN_INLINE vsum vsum_of(vi start) { return start; }
 TRN_INLINE vi vsum_total(vsum sums) { return sums; }
-// sums + the products of each lane: x holds codes with their offset, w weights, of which two in a pair (bytes 0 and 1,
-// bytes 2 and 3) have a sum of -129 to 129.
-TRN_INLINE vsum vsum_dot(vsum sums, const vi x[VI_DOT_CELLS], const vi w[VI_DOT_CELLS]) {
-    TRN_UNROLL for (int i = 0; i < 32; i += 8) sums = vi_add(sums, (int8_t)(x[0] >> i) * (int8_t)(w[0] >> i));
+// sums + the products of each lane with so many cells, 1 or VI_DOT_CELLS: x holds codes with their offset, from cell c on,
+// w weights, of which two in a pair (bytes 0 and 1, bytes 2 and 3) have a sum of -129 to 129.
+TRN_INLINE vsum vsum_dot(vsum sums, vcodes x, const int c, const vi w[VI_DOT_CELLS], const int cells) {
+    (void)c, (void)cells;
+    TRN_UNROLL for (int i = 0; i < 32; i += 8) sums = vi_add(sums, (int8_t)(x >> i) * (int8_t)(w[0] >> i));
     return sums;
 }
 // The codes of four vectors, plus the offset. All lanes of the result together: the sum of their magnitudes.

@@ -16,6 +16,7 @@
 enum { VF_LANES = 8 };
 #define VF_TILE_ROWS 2
 #define VF_TILE_SUMS 6  // 12 of the 16 registers
+#define VF_ROW_SUMS 8
 #define VF_TILE_PANELS 1
 #define VF_TILE_LINKS 1
 #define VF_AHEAD 0
@@ -85,10 +86,12 @@ TRN_INLINE vm vi_is_negative(vi a) { return vi_as_vf(vi_shift_right(a, 31)); }
 TRN_INLINE vf vi_to_vf(vi a) { return (vf){_mm_cvtepi32_ps(a.low), _mm_cvtepi32_ps(a.high)}; }
 
 #define VI_DOT_OFFSET 0
+#define VI_CODE_CELLS 1
 #define VI_DOT_CELLS 1
 #define VI_AHEAD 0
 #define VI_TILE_ROWS 1
-#define VI_TILE_SUMS 2
+#define VI_ROW_SUMS 2
+#define VI_KEPT 2
 TRN_INLINE __m128i vec_max(__m128i a, __m128i b) {
     __m128i more = _mm_cmpgt_epi32(a, b);
     return _mm_or_si128(_mm_and_si128(more, a), _mm_andnot_si128(more, b));
@@ -106,10 +109,6 @@ TRN_INLINE int32_t vi_sum_across(vi a) {
     return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
 }
 TRN_INLINE vi vf_to_vi(vf a) { return (vi){_mm_cvtps_epi32(a.low), _mm_cvtps_epi32(a.high)}; }
-TRN_INLINE vi vi_set1_cell(const void *p) {
-    __m128i cell = _mm_castps_si128(_mm_load1_ps(p));
-    return (vi){cell, cell};
-}
 TRN_INLINE vi vi_load_cells(const void *p) {
     const __m128i *cells = p;
     return (vi){_mm_loadu_si128(cells), _mm_loadu_si128(cells + 1)};
@@ -124,11 +123,17 @@ TRN_INLINE __m128i vec_dot4(__m128i sums, __m128i x, __m128i w) {
     __m128 odd = _mm_shuffle_ps(_mm_castsi128_ps(low), _mm_castsi128_ps(high), 0xdd);
     return _mm_add_epi32(sums, _mm_add_epi32(_mm_castps_si128(even), _mm_castps_si128(odd)));
 }
+typedef __m128i vcodes;
+TRN_INLINE vcodes vcodes_load(const int8_t *p, const int cells) {
+    (void)cells;
+    return _mm_castps_si128(_mm_load1_ps((const float *)p));
+}
 typedef vi vsum;
 TRN_INLINE vsum vsum_of(vi start) { return start; }
 TRN_INLINE vi vsum_total(vsum sums) { return sums; }
-TRN_INLINE vsum vsum_dot(vsum sums, const vi x[VI_DOT_CELLS], const vi w[VI_DOT_CELLS]) {
-    return (vi){vec_dot4(sums.low, x->low, w->low), vec_dot4(sums.high, x->high, w->high)};
+TRN_INLINE vsum vsum_dot(vsum sums, vcodes x, const int c, const vi w[VI_DOT_CELLS], const int cells) {
+    (void)c, (void)cells;
+    return (vi){vec_dot4(sums.low, x, w->low), vec_dot4(sums.high, x, w->high)};
 }
 TRN_INLINE __m128i vec_store_codes(int8_t *p, vi first, vi second) {
     __m128i a = _mm_packs_epi32(first.low, first.high), b = _mm_packs_epi32(second.low, second.high);
@@ -159,6 +164,7 @@ TRN_INLINE vf vf_flip(vf a, vf s) { return vi_as_vf(vi_xor(vf_bits(a), vi_and(vf
 // The instructions return their second operand where either is NaN and where both are zeros.
 TRN_INLINE vf vf_at_most(vf bound, vf x) { return (vf){_mm_min_ps(bound.low, x.low), _mm_min_ps(bound.high, x.high)}; }
 TRN_INLINE vf vf_at_least(vf bound, vf x) { return (vf){_mm_max_ps(bound.low, x.low), _mm_max_ps(bound.high, x.high)}; }
+TRN_INLINE vf vf_clamp(float limit, vf x) { return vf_at_least(vf_set1(-limit), vf_at_most(vf_set1(limit), x)); }
 
 // a where it is 2^23 or more, infinite or NaN, for that is as whole as it gets; else `whole` with the sign of a, which
 // a zero has lost on its way through the integers.
