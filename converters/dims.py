@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Union
 
+from tinyrnn import format as fmt
 from tinyrnn.errors import ShapeError
 
 MAX_TERMS = 128  # of one polynomial: repeated squaring would otherwise eat all memory
-MAX_DEPTH = 64  # of the stack that evaluates an expression (TRN_MAX_TERMS)
+MAX_DEPTH = fmt.LIMITS["TERMS"]
 _LIMIT = 1 << 62
 
 #: A constant, or an expression of symbols.
@@ -430,6 +431,6 @@ def postfix(size: Size) -> list[tuple[str, int | str]]:
     for kind, _ in terms:
         depth += 1 if kind in ("CONSTANT", "SYMBOL") else -1
         deepest = max(deepest, depth)
-    if deepest > MAX_DEPTH:
+    if deepest > MAX_DEPTH or len(terms) > fmt.LIMITS["EXPRESSION"]:
         raise ShapeError(f"a dimension of this graph is nested too deeply: {size}")
     return terms

@@ -15,7 +15,7 @@ from . import dims as dm
 from . import packing
 from .dims import Size
 
-MAX_RANK = 8
+MAX_RANK = fmt.LIMITS["RANK"]
 ITEM_SIZE = {"F32": 4, "F64": 8, "F16": 2, "I64": 8, "I32": 4, "I8": 1, "U8": 1, "BOOL": 1}
 NUMPY_TYPE: dict[str, np.dtype[Any]] = {
     "F32": np.dtype("<f4"),

@@ -80,7 +80,7 @@ def pack_bytes(planes: Sequence[tuple[np.ndarray, np.ndarray]], width: int) -> n
 
     Parameters
     ----------
-    planes : for each, q [..., K, N] int8, K at most 131072, and scales [..., N] float32
+    planes : for each, q [..., K, N] int8, K at most the limit I8_K of format.def, and scales [..., N] float32
     width : columns of a panel
 
     Returns

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinyrnn import format as fmt
+
 from . import packing
 
 LARGEST = 127  # of an int8 weight: -128 has no positive counterpart
@@ -113,8 +115,8 @@ def _int8x2(matrix: np.ndarray, width: int) -> np.ndarray:
 
 
 FLOAT32 = Precision("float32", "F32", "F32_PANELS", packing.panels, None, 1e-4)
-INT8 = Precision("int8", "I8", "I8_PANELS", _int8, 131072, 0.05)
-INT8X2 = Precision("int8x2", "I8", "I8X2_PANELS", _int8x2, 131072, 0.05)
+INT8 = Precision("int8", "I8", "I8_PANELS", _int8, fmt.LIMITS["I8_K"], 0.05)
+INT8X2 = Precision("int8x2", "I8", "I8X2_PANELS", _int8x2, fmt.LIMITS["I8_K"], 0.05)
 
 #: By name. What `quantize` takes are all but the first.
 PRECISIONS = {row.name: row for row in (FLOAT32, INT8, INT8X2)}

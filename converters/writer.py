@@ -127,6 +127,7 @@ class Writer:
             root,
             view,
             t.panel_width,
+            0,
             offset,
             size,
         )

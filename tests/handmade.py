@@ -55,7 +55,7 @@ class File:
         strides = fmt.NONE if view is None else self.dims(view)
         kind = fmt.ENUMS["storage"][storage]
         return self.add(
-            "tensors", self.string(name), dtype, len(dims), kind, packing, first, root, strides, panel, offset, size
+            "tensors", self.string(name), dtype, len(dims), kind, packing, first, root, strides, panel, 0, offset, size
         )
 
     def content(self):

@@ -28,7 +28,7 @@ cdef enum:
 cdef class Stream
 
 MAGIC = trn_table_magic
-FORMAT_VERSION = (TRN_VERSION_MAJOR, TRN_VERSION_MINOR)
+FORMAT_VERSION = (trn_table_version[0], trn_table_version[1])
 NONE = TRN_NONE
 LIBRARY_VERSION = trn_version().decode()
 

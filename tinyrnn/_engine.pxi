@@ -13,6 +13,7 @@ cdef extern from "tables.h":
     const trn_table_row trn_table_rows[]
     const int trn_table_row_count
     const uint32_t trn_table_magic
+    const int trn_table_version[2]
 
 
 cdef extern from "format.h":
@@ -21,8 +22,6 @@ cdef extern from "format.h":
 
 cdef extern from "tinyrnn.h" nogil:
     enum:
-        TRN_VERSION_MAJOR
-        TRN_VERSION_MINOR
         TRN_OPEN_VERIFY
         TRN_MAX_RANK
     const uint32_t TRN_NONE

@@ -9,7 +9,9 @@ import numpy as np
 
 from tinyrnn import _core
 
-__all__ = ["ENUMS", "FUNCTIONS", "INSTRUCTION_SETS", "MAGIC", "NONE", "OPERATORS", "RECORDS", "SECTIONS", "VERSION"]
+__all__ = [
+    "ENUMS", "FUNCTIONS", "INSTRUCTION_SETS", "LIMITS", "MAGIC", "NONE", "OPERATORS", "RECORDS", "SECTIONS", "VERSION",
+]  # fmt: skip
 
 
 class Operand(NamedTuple):
@@ -101,6 +103,7 @@ def _operators() -> dict[str, Operator]:
 
 RECORDS: dict[str, np.dtype] = _records()
 SECTIONS: dict[str, tuple[int, str]] = {row[2]: (row[5][0], row[3][0]) for row in ROWS if row[0] == "section"}
+LIMITS: dict[str, int] = {row[2]: row[5][0] for row in ROWS if row[0] == "limit"}
 ENUMS: dict[str, dict[str, int]] = _enums()
 OPERATORS: dict[str, Operator] = _operators()
 FUNCTIONS: dict[str, Function] = {

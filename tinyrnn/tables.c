@@ -10,6 +10,7 @@
 const trn_table_row trn_table_rows[] = {
 #define TRN_STATUS(name, value, message, python) {"status", "", #name, {#python, "", ""}, message, {value, 0}},
 #include "tinyrnn/status.def"
+#define TRN_LIMIT(name, value, doc) {"limit", "", #name, {"", "", ""}, doc, {value, 0}},
 #define TRN_ENUM(enumeration, name, value, doc) {"enum", #enumeration, #name, {"", "", ""}, doc, {value, 0}},
 #define TRN_RECORD(record, doc) {"record", "", #record, {"", "", ""}, doc, {0, sizeof(trn_record_##record)}},
 #define TRN_FIELD(record, type, field, doc) \
@@ -29,3 +30,4 @@ const trn_table_row trn_table_rows[] = {
 
 const int trn_table_row_count = (int)(sizeof(trn_table_rows) / sizeof(trn_table_rows[0]));
 const uint32_t trn_table_magic = TRN_MAGIC;
+const int trn_table_version[2] = {TRN_FORMAT_MAJOR, TRN_FORMAT_MINOR};

@@ -14,7 +14,7 @@ from tinyrnn import format as fmt
 from ..ir import Graph, Node, Tensor
 from .uses import Uses
 
-MAX_SOURCES = 64
+MAX_SOURCES = fmt.LIMITS["REGISTERS"]
 #: Functions that give 0 or 1, which a bool holds as it is.
 LOGICAL = frozenset(
     [

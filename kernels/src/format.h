@@ -8,12 +8,15 @@
 
 #include "tinyrnn.h"
 
-#define TRN_MAGIC          0x4e4e5254u
-#define TRN_MAX_TERMS      64   // depth of an expression's stack
-#define TRN_MAX_EXPRESSION 256  // terms in an expression
-#define TRN_MAX_SYMBOLS    256
-#define TRN_MAX_BLOCKS     256
-#define TRN_MAX_I8_K       131072  // rows of an int8 matrix: a sum of so many products fits 32 bits
+#define TRN_MAGIC        0x4e4e5254u
+#define TRN_FORMAT_MAJOR 1
+#define TRN_FORMAT_MINOR 0
+
+// TRN_LIMIT_RANK, TRN_LIMIT_SYMBOLS, ...
+enum {
+#define TRN_LIMIT(name, value, doc) TRN_LIMIT_##name = value,
+#include "tinyrnn/format.def"
+};
 
 // Every enumerator of the tables: trn_dtype_F32, trn_section_tensors, trn_op_dense, trn_cell_LSTM, trn_fn_TANH, ...
 enum {

@@ -4,38 +4,17 @@
 // The structure (all but the weights) is copied first and checked in the copy, so that a file which changes under its
 // memory map cannot change what was checked. Checks run from the outside in: preamble, sections, then each record;
 // a record may be believed by the checks of the sections after it.
-#include "reader.h"
-
 #include <stdlib.h>
 #include <string.h>
 
-#include "error.h"
+#include "reader_checks.h"
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "the file is little-endian and is read in place: big-endian hosts are not supported"
 #endif
 
-// What a check needs to say where it failed.
-typedef struct reader {
-    trn_file *file;
-    trn_error *error;
-    const char *section;
-    uint64_t offset;  // of the record being checked, in the file
-} reader;
-
 #define HEADER_END (sizeof(trn_record_preamble) + sizeof(trn_record_header))
 #define TABLE_END  (HEADER_END + TRN_SECTION_COUNT * sizeof(trn_record_section))
-
-#define REFUSE(r, field, ...) trn_fail((r)->error, TRN_MALFORMED, (r)->offset, (r)->section, field, __VA_ARGS__)
-#define REQUIRE(r, condition, field, ...)                       \
-    do {                                                        \
-        if (!(condition)) return REFUSE(r, field, __VA_ARGS__); \
-    } while (0)
-#define TRY(call)                              \
-    do {                                       \
-        trn_status status_ = (call);           \
-        if (status_ != TRN_OK) return status_; \
-    } while (0)
 
 static const struct {
     const char *name;
@@ -45,13 +24,27 @@ static const struct {
 #include "tinyrnn/format.def"
 };
 
-static void enter(reader *r, uint32_t section, uint64_t index) {
+void trn_reader_enter(reader *r, uint32_t section, uint64_t index) {
     const trn_record_section *table = (const trn_record_section *)((const uint8_t *)r->file->structure + HEADER_END);
     r->section = section_rows[section].name;
     r->offset = table[section].offset + index * section_rows[section].record_size;
 }
 
-static int range_ok(uint64_t first, uint64_t count, uint64_t limit) { return first <= limit && count <= limit - first; }
+// Files of this major version that ask for no more than this minor one are read.
+static trn_status check_version(reader *r, const trn_record_preamble *p) {
+    const uint32_t found = (uint32_t)p->version_major << 16 | p->version_minor;
+    const uint32_t known = (uint32_t)TRN_FORMAT_MAJOR << 16 | TRN_FORMAT_MINOR;
+    if (found > known)
+        return trn_fail(r->error, TRN_VERSION, 4, "header", "version",
+                        "made by a newer version: the file needs a reader of format %u.%u, this library reads up to "
+                        "%d.%d: update it",
+                        p->version_major, p->version_minor, TRN_FORMAT_MAJOR, TRN_FORMAT_MINOR);
+    if (p->version_major != TRN_FORMAT_MAJOR)
+        return trn_fail(r->error, TRN_VERSION, 4, "header", "version",
+                        "the file has format %u.%u, from before 1.0, which is no longer read: convert the model again",
+                        p->version_major, p->version_minor);
+    return TRN_OK;
+}
 
 static trn_status check_preamble(reader *r, const uint8_t *data, size_t size) {
     trn_file *f = r->file;
@@ -60,15 +53,14 @@ static trn_status check_preamble(reader *r, const uint8_t *data, size_t size) {
     if (size < 4 || memcmp(data, "TRNN", 4) != 0)
         return trn_fail(r->error, TRN_NOT_A_MODEL, 0, "header", "magic",
                         "this is not a .trnn file: it does not begin with TRNN");
+    if (size >= sizeof f->preamble) {
+        memcpy(&f->preamble, data, sizeof f->preamble);
+        TRY(check_version(r, &f->preamble));
+    }
     if (size < TABLE_END)
         return trn_fail(r->error, TRN_TRUNCATED, size, "header", "", "the file ends after %zu bytes, inside its header",
                         size);
-    memcpy(&f->preamble, data, sizeof f->preamble);
     memcpy(&f->header, data + sizeof f->preamble, sizeof f->header);
-    if (f->preamble.version_major != TRN_VERSION_MAJOR || f->preamble.version_minor != TRN_VERSION_MINOR)
-        return trn_fail(r->error, TRN_VERSION, 4, "header", "version",
-                        "the file has version %u.%u, this library reads %d.%d: convert the model again",
-                        f->preamble.version_major, f->preamble.version_minor, TRN_VERSION_MAJOR, TRN_VERSION_MINOR);
     if (f->header.file_size != size)
         return trn_fail(r->error, TRN_TRUNCATED, 16, "header", "file_size",
                         "the header says %llu bytes, the file has %zu", (unsigned long long)f->header.file_size, size);
@@ -77,8 +69,8 @@ static trn_status check_preamble(reader *r, const uint8_t *data, size_t size) {
             "%llu is not a multiple of 64 inside the file", (unsigned long long)weights);
     REQUIRE(r, f->header.section_count == TRN_SECTION_COUNT, "section_count", "found %u sections, expected %d",
             f->header.section_count, TRN_SECTION_COUNT);
-    REQUIRE(r, f->header.streamable <= 1 && f->header.reserved == 0, "streamable", "found %u, expected 0 or 1",
-            f->header.streamable);
+    REQUIRE(r, f->header.streamable <= 1, "streamable", "found %u, expected 0 or 1", f->header.streamable);
+    REQUIRE(r, f->header.reserved == 0, "reserved", "found %u, expected 0", f->header.reserved);
     return TRN_OK;
 }
 
@@ -110,6 +102,16 @@ static trn_status copy_structure(reader *r, const uint8_t *data, size_t size, ui
     return TRN_OK;
 }
 
+// What stands between two sections aligns the second one, and is zero: nothing in the structure goes unread.
+static trn_status check_gap(reader *r, uint64_t end, const trn_record_section *s) {
+    const uint64_t alignment = s->kind == trn_section_weights ? 64 : 8;
+    int zeros = s->offset == (end + alignment - 1) / alignment * alignment;
+    for (uint64_t at = end; zeros && at < s->offset; at++) zeros = ((const uint8_t *)r->file->structure)[at] == 0;
+    REQUIRE(r, zeros, "offset", "it must follow byte %llu at the next multiple of %llu, behind zeros",
+            (unsigned long long)end, (unsigned long long)alignment);
+    return TRN_OK;
+}
+
 static trn_status check_sections(reader *r, const uint8_t *data) {
     trn_file *f = r->file;
     const uint8_t *base = f->structure;
@@ -119,11 +121,13 @@ static trn_status check_sections(reader *r, const uint8_t *data) {
         const trn_record_section *s = &table[i];
         r->section = section_rows[i].name;
         r->offset = HEADER_END + i * sizeof *s;
-        REQUIRE(r, s->kind == i && s->reserved == 0, "kind", "found %u, expected %u", s->kind, i);
+        REQUIRE(r, s->kind == i, "kind", "found %u, expected %u", s->kind, i);
+        REQUIRE(r, s->reserved == 0, "reserved", "found %u, expected 0", s->reserved);
         uint64_t limit = i == trn_section_weights ? f->header.file_size : f->header.weights_offset;
-        REQUIRE(r, s->offset % 8 == 0 && s->offset >= end && range_ok(s->offset, s->size, limit), "offset",
+        REQUIRE(r, s->offset >= end && trn_range_ok(s->offset, s->size, limit), "offset",
                 "%llu + %llu bytes does not lie in its place, from %llu to %llu", (unsigned long long)s->offset,
                 (unsigned long long)s->size, (unsigned long long)end, (unsigned long long)limit);
+        TRY(check_gap(r, end, s));
         REQUIRE(r, s->size % section_rows[i].record_size == 0 && s->size / section_rows[i].record_size < TRN_NONE,
                 "size", "%llu is not a number of records of %zu bytes", (unsigned long long)s->size,
                 section_rows[i].record_size);
@@ -140,7 +144,7 @@ static trn_status check_sections(reader *r, const uint8_t *data) {
     return TRN_OK;
 }
 
-static trn_status check_string(reader *r, uint32_t offset, const char *field) {
+trn_status trn_reader_string(reader *r, uint32_t offset, const char *field) {
     REQUIRE(r, offset < r->file->strings_count, field, "string %u is outside the strings, %llu bytes", offset,
             (unsigned long long)r->file->strings_count);
     return TRN_OK;
@@ -148,29 +152,29 @@ static trn_status check_string(reader *r, uint32_t offset, const char *field) {
 
 static trn_status check_strings(reader *r) {
     const trn_file *f = r->file;
-    enter(r, trn_section_strings, 0);
+    trn_reader_enter(r, trn_section_strings, 0);
     REQUIRE(r, f->strings_count > 0 && f->strings[0] == 0 && f->strings[f->strings_count - 1] == 0, "",
             "the section must begin and end with NUL");
     r->section = "header";
     r->offset = sizeof f->preamble;
-    TRY(check_string(r, f->header.reason, "reason"));
+    TRY(trn_reader_string(r, f->header.reason, "reason"));
     for (uint64_t i = 0; i < f->metadata_count; i++) {
-        enter(r, trn_section_metadata, i);
-        TRY(check_string(r, f->metadata[i].key, "key"));
-        TRY(check_string(r, f->metadata[i].value, "value"));
+        trn_reader_enter(r, trn_section_metadata, i);
+        TRY(trn_reader_string(r, f->metadata[i].key, "key"));
+        TRY(trn_reader_string(r, f->metadata[i].value, "value"));
     }
     return TRN_OK;
 }
 
 static trn_status check_symbols(reader *r) {
     const trn_file *f = r->file;
-    enter(r, trn_section_symbols, 0);
-    REQUIRE(r, f->symbols_count <= TRN_MAX_SYMBOLS, "", "found %llu symbols, at most %d",
-            (unsigned long long)f->symbols_count, TRN_MAX_SYMBOLS);
+    trn_reader_enter(r, trn_section_symbols, 0);
+    REQUIRE(r, f->symbols_count <= TRN_LIMIT_SYMBOLS, "", "found %llu symbols, at most %d",
+            (unsigned long long)f->symbols_count, TRN_LIMIT_SYMBOLS);
     for (uint64_t i = 0; i < f->symbols_count; i++) {
         const trn_record_symbol *s = &f->symbols[i];
-        enter(r, trn_section_symbols, i);
-        TRY(check_string(r, s->name, "name"));
+        trn_reader_enter(r, trn_section_symbols, i);
+        TRY(trn_reader_string(r, s->name, "name"));
         uint32_t role = i == f->header.time_symbol    ? trn_role_TIME
                         : i == f->header.batch_symbol ? trn_role_BATCH
                                                       : trn_role_OTHER;
@@ -187,37 +191,52 @@ static trn_status check_symbols(reader *r) {
     return TRN_OK;
 }
 
+static trn_status check_term(reader *r, const trn_record_term *t) {
+    REQUIRE(r, t->kind <= trn_term_MAX, "kind", "found %u", t->kind);
+    if (t->kind == trn_term_SYMBOL) REQUIRE(r, t->symbol < r->file->symbols_count, "symbol", "no symbol %u", t->symbol);
+    else REQUIRE(r, t->symbol == 0, "symbol", "found %u, expected 0", t->symbol);
+    REQUIRE(r, t->kind == trn_term_CONSTANT || t->value == 0, "value", "found %lld, expected 0", (long long)t->value);
+    return TRN_OK;
+}
+
+static trn_status check_dims(reader *r) {
+    const trn_file *f = r->file;
+    for (uint64_t i = 0; i < f->dims_count; i++) {
+        const trn_record_dim *d = &f->dims[i];
+        trn_reader_enter(r, trn_section_dims, i);
+        REQUIRE(r, d->reserved == 0, "reserved", "found %u, expected 0", d->reserved);
+        if (d->expression == TRN_NONE) continue;
+        REQUIRE(r, d->expression < f->expressions_count, "expression", "no expression %u", d->expression);
+        REQUIRE(r, d->value == 0, "value", "found %lld beside an expression, expected 0", (long long)d->value);
+    }
+    return TRN_OK;
+}
+
 static trn_status check_expressions(reader *r) {
     const trn_file *f = r->file;
     uint64_t next = 0;
     for (uint64_t i = 0; i < f->expressions_count; i++) {
         const trn_record_expression *e = &f->expressions[i];
-        enter(r, trn_section_expressions, i);
-        REQUIRE(r, e->first_term == next && e->term_count > 0 && range_ok(e->first_term, e->term_count, f->terms_count),
-                "first_term", "its terms must follow those of the expression before it");
-        REQUIRE(r, e->term_count <= TRN_MAX_EXPRESSION, "term_count", "found %u terms, at most %d", e->term_count,
-                TRN_MAX_EXPRESSION);
+        trn_reader_enter(r, trn_section_expressions, i);
+        REQUIRE(
+            r, e->first_term == next && e->term_count > 0 && trn_range_ok(e->first_term, e->term_count, f->terms_count),
+            "first_term", "its terms must follow those of the expression before it");
+        REQUIRE(r, e->term_count <= TRN_LIMIT_EXPRESSION, "term_count", "found %u terms, at most %d", e->term_count,
+                TRN_LIMIT_EXPRESSION);
         next += e->term_count;
         uint32_t depth = 0;
         for (uint32_t k = 0; k < e->term_count; k++) {
             const trn_record_term *t = &f->terms[e->first_term + k];
-            enter(r, trn_section_terms, e->first_term + k);
-            REQUIRE(r, t->kind <= trn_term_MAX, "kind", "found %u", t->kind);
-            if (t->kind == trn_term_SYMBOL)
-                REQUIRE(r, t->symbol < f->symbols_count, "symbol", "no symbol %u", t->symbol);
+            trn_reader_enter(r, trn_section_terms, e->first_term + k);
+            TRY(check_term(r, t));
             if (t->kind <= trn_term_SYMBOL) depth++;
             else REQUIRE(r, depth-- >= 2, "kind", "an operation needs two values");
-            REQUIRE(r, depth <= TRN_MAX_TERMS, "kind", "the expression is deeper than %d", TRN_MAX_TERMS);
+            REQUIRE(r, depth <= TRN_LIMIT_TERMS, "kind", "the expression is deeper than %d", TRN_LIMIT_TERMS);
         }
         REQUIRE(r, depth == 1, "kind", "the expression ends with %u values, not 1", depth);
     }
-    enter(r, trn_section_terms, next);
+    trn_reader_enter(r, trn_section_terms, next);
     REQUIRE(r, next == f->terms_count, "", "terms that belong to no expression");
-    for (uint64_t i = 0; i < f->dims_count; i++) {
-        enter(r, trn_section_dims, i);
-        REQUIRE(r, f->dims[i].expression == TRN_NONE || f->dims[i].expression < f->expressions_count, "expression",
-                "no expression %u", f->dims[i].expression);
-    }
     return TRN_OK;
 }
 
@@ -232,7 +251,7 @@ static trn_status check_weights(reader *r, const trn_record_tensor *t) {
         int64_t size = planes && i + 2u == t->rank ? trn_packed_rows(t->packing, d->value) : d->value;
         REQUIRE(r, trn_mul(bytes, size, &bytes), "dims", "its size overflows");
     }
-    REQUIRE(r, t->data_offset % 64 == 0 && range_ok(t->data_offset, t->data_size, r->file->weights_count),
+    REQUIRE(r, t->data_offset % 64 == 0 && trn_range_ok(t->data_offset, t->data_size, r->file->weights_count),
             "data_offset", "%llu + %llu bytes does not lie in the weights, %llu bytes, at a multiple of 64",
             (unsigned long long)t->data_offset, (unsigned long long)t->data_size,
             (unsigned long long)r->file->weights_count);
@@ -251,8 +270,23 @@ static trn_status check_view(reader *r, const trn_record_tensor *t) {
     const trn_record_tensor *root = &f->tensors[t->root];
     REQUIRE(r, root->storage != trn_storage_VIEW && root->packing == trn_packing_NONE && root->dtype == t->dtype,
             "root", "tensor %u is a VIEW, packed, or of another dtype", t->root);
-    REQUIRE(r, range_ok(t->view, (uint64_t)t->rank + 1, f->dims_count), "view",
+    REQUIRE(r, trn_range_ok(t->view, (uint64_t)t->rank + 1, f->dims_count), "view",
             "its offset and strides lie outside the dims");
+    return TRN_OK;
+}
+
+static trn_status check_packing(reader *r, const trn_record_tensor *t) {
+    int floats = t->packing == trn_packing_F32_PANELS && t->dtype == trn_dtype_F32 && t->storage <= trn_storage_WEIGHTS;
+    int bytes = trn_i8_planes(t->packing) && t->dtype == trn_dtype_I8 && t->storage == trn_storage_WEIGHTS;
+    REQUIRE(r, t->rank >= 2 && (floats || bytes), "packing",
+            "found %u: only float32 and int8 constants and float32 intermediates of rank 2 and up are packed",
+            t->packing);
+    const trn_record_dim *n = &r->file->dims[t->dims + t->rank - 1];
+    REQUIRE(r, n->expression != TRN_NONE || n->value % 16 == 0, "dims", "found %lld columns, expected a multiple of 16",
+            (long long)n->value);
+    REQUIRE(r, floats || n[-1].value <= TRN_LIMIT_I8_K, "dims", "int8 matrices have at most %d rows", TRN_LIMIT_I8_K);
+    REQUIRE(r, t->panel_width >= 16 && t->panel_width <= 64 && t->panel_width % 16 == 0, "panel_width", "found %u",
+            t->panel_width);
     return TRN_OK;
 }
 
@@ -260,15 +294,17 @@ static trn_status check_tensors(reader *r) {
     const trn_file *f = r->file;
     for (uint64_t i = 0; i < f->tensors_count; i++) {
         const trn_record_tensor *t = &f->tensors[i];
-        enter(r, trn_section_tensors, i);
-        TRY(check_string(r, t->name, "name"));
+        trn_reader_enter(r, trn_section_tensors, i);
+        TRY(trn_reader_string(r, t->name, "name"));
         REQUIRE(r, trn_dtype_size(t->dtype) > 0, "dtype", "found %u", t->dtype);
         REQUIRE(r, t->rank <= TRN_MAX_RANK, "rank", "found %u, at most %d", t->rank, TRN_MAX_RANK);
         REQUIRE(r, t->storage <= trn_storage_VIEW, "storage", "found %u", t->storage);
-        REQUIRE(r, range_ok(t->dims, t->rank, f->dims_count), "dims", "they lie outside the dims section");
+        REQUIRE(r, t->packing <= trn_packing_I8X2_PANELS, "packing", "found %u", t->packing);
+        REQUIRE(r, trn_range_ok(t->dims, t->rank, f->dims_count), "dims", "they lie outside the dims section");
         for (uint32_t k = 0; k < t->rank; k++)
             REQUIRE(r, f->dims[t->dims + k].expression != TRN_NONE || f->dims[t->dims + k].value >= 0, "dims",
                     "dimension %u is %lld", k, (long long)f->dims[t->dims + k].value);
+        REQUIRE(r, t->reserved == 0, "reserved", "found %u, expected 0", t->reserved);
         TRY(check_view(r, t));
         if (t->storage == trn_storage_WEIGHTS) TRY(check_weights(r, t));
         else REQUIRE(r, t->data_offset == 0 && t->data_size == 0, "data_offset", "only a constant has data");
@@ -276,23 +312,9 @@ static trn_status check_tensors(reader *r) {
             REQUIRE(r, t->panel_width == 0, "panel_width", "only a packed tensor has panels");
             continue;
         }
-        int floats = t->packing == trn_packing_F32_PANELS && t->dtype == trn_dtype_F32 &&
-                     t->storage <= trn_storage_WEIGHTS;
-        int bytes = trn_i8_planes(t->packing) && t->dtype == trn_dtype_I8 && t->storage == trn_storage_WEIGHTS;
-        REQUIRE(r, t->rank >= 2 && (floats || bytes), "packing",
-                "found %u: only float32 and int8 constants and float32 intermediates of rank 2 and up are packed",
-                t->packing);
-        REQUIRE(r, floats || f->dims[t->dims + t->rank - 2].value <= TRN_MAX_I8_K, "dims",
-                "int8 matrices have at most %d rows", TRN_MAX_I8_K);
-        REQUIRE(r, t->panel_width >= 16 && t->panel_width <= 64 && t->panel_width % 16 == 0, "panel_width", "found %u",
-                t->panel_width);
+        TRY(check_packing(r, t));
     }
     return TRN_OK;
-}
-
-static uint8_t root_storage(const trn_file *f, uint32_t tensor) {
-    const trn_record_tensor *t = &f->tensors[tensor];
-    return t->storage == trn_storage_VIEW ? f->tensors[t->root].storage : t->storage;
 }
 
 static trn_status check_operand(reader *r, const trn_record_operator *op, uint32_t i) {
@@ -307,7 +329,7 @@ static trn_status check_operand(reader *r, const trn_record_operator *op, uint32
     REQUIRE(r, tensor < f->tensors_count, row->name, "no tensor %u", tensor);
     REQUIRE(r, f->tensors[tensor].packing == trn_packing_NONE || row->layout == trn_layout_packed, row->name,
             "tensor %u is packed, the operand is not", tensor);
-    uint8_t storage = root_storage(f, tensor);
+    uint8_t storage = trn_root_storage(f, tensor);
     REQUIRE(r, !output || storage == trn_storage_ARENA || storage == trn_storage_OUTPUT, row->name,
             "an operator may not write into tensor %u", tensor);
     return TRN_OK;
@@ -316,14 +338,14 @@ static trn_status check_operand(reader *r, const trn_record_operator *op, uint32
 // Every block but the first belongs to one branch, which stands in an earlier block: no block can run inside itself.
 static trn_status check_branches(reader *r) {
     const trn_file *f = r->file;
-    uint8_t claimed[TRN_MAX_BLOCKS] = {0};
-    REQUIRE(r, f->blocks_count <= TRN_MAX_BLOCKS, "", "found %llu blocks, at most %d",
-            (unsigned long long)f->blocks_count, TRN_MAX_BLOCKS);
+    uint8_t claimed[TRN_LIMIT_BLOCKS] = {0};
+    REQUIRE(r, f->blocks_count <= TRN_LIMIT_BLOCKS, "", "found %llu blocks, at most %d",
+            (unsigned long long)f->blocks_count, TRN_LIMIT_BLOCKS);
     for (uint64_t b = 0; b < f->blocks_count; b++)
         for (uint64_t i = f->blocks[b].first_operator, n = 0; n < f->blocks[b].operator_count; i++, n++) {
             const trn_record_operator *op = &f->operators[i];
             if (op->kind != trn_op_branch) continue;
-            enter(r, trn_section_operators, i);
+            trn_reader_enter(r, trn_section_operators, i);
             for (uint32_t k = trn_at_branch_then_block; k <= trn_at_branch_else_block; k++) {
                 int64_t block = f->attributes[op->attributes + k].value;
                 REQUIRE(r, block > (int64_t)b && block < (int64_t)f->blocks_count && !claimed[block], "then_block",
@@ -333,7 +355,7 @@ static trn_status check_branches(reader *r) {
             }
         }
     for (uint64_t b = 1; b < f->blocks_count; b++) {
-        enter(r, trn_section_blocks, b);
+        trn_reader_enter(r, trn_section_blocks, b);
         REQUIRE(r, claimed[b], "", "no branch runs this block");
     }
     return TRN_OK;
@@ -345,8 +367,8 @@ static trn_status check_operators(reader *r) {
     uint64_t next_operand = 0, next_attribute = 0;
     for (uint64_t i = 0; i < f->operators_count; i++) {
         const trn_record_operator *op = &f->operators[i];
-        enter(r, trn_section_operators, i);
-        TRY(check_string(r, op->name, "name"));
+        trn_reader_enter(r, trn_section_operators, i);
+        TRY(trn_reader_string(r, op->name, "name"));
         trn_operator_row row = trn_operator_row_of(op->kind);
         if (!row.name)
             return trn_fail(r->error, TRN_UNSUPPORTED, r->offset, trn_string(f, op->name), "kind",
@@ -356,7 +378,7 @@ static trn_status check_operators(reader *r) {
                 "found %u inputs and %u outputs, at most %u and %u", op->input_count, op->output_count, row.inputs,
                 row.outputs);
         uint32_t operands = (uint32_t)op->input_count + op->output_count;
-        REQUIRE(r, op->operands == next_operand && range_ok(op->operands, operands, f->operands_count), "operands",
+        REQUIRE(r, op->operands == next_operand && trn_range_ok(op->operands, operands, f->operands_count), "operands",
                 "they must follow those of the operator before it");
         next_operand += operands;
         for (uint32_t k = op->input_count; k < row.inputs; k++) {
@@ -370,7 +392,8 @@ static trn_status check_operators(reader *r) {
         for (uint32_t k = 0; k < operands; k++) TRY(check_operand(r, op, k));
         uint32_t fixed = row.attributes - row.list;
         REQUIRE(r,
-                op->attributes == next_attribute && range_ok(next_attribute, op->attribute_count, f->attributes_count),
+                op->attributes == next_attribute &&
+                    trn_range_ok(next_attribute, op->attribute_count, f->attributes_count),
                 "attributes", "they must follow those of the operator before it");
         next_attribute += op->attribute_count;
         REQUIRE(r, row.list ? op->attribute_count >= fixed : op->attribute_count == fixed, "attribute_count",
@@ -378,174 +401,17 @@ static trn_status check_operators(reader *r) {
     }
     uint64_t next = 0;
     for (uint64_t i = 0; i < f->blocks_count; i++) {
-        enter(r, trn_section_blocks, i);
+        trn_reader_enter(r, trn_section_blocks, i);
         REQUIRE(r,
-                f->blocks[i].first_operator == next && range_ok(next, f->blocks[i].operator_count, f->operators_count),
+                f->blocks[i].first_operator == next &&
+                    trn_range_ok(next, f->blocks[i].operator_count, f->operators_count),
                 "first_operator", "blocks must follow one another");
         next += f->blocks[i].operator_count;
     }
-    enter(r, trn_section_blocks, 0);
+    trn_reader_enter(r, trn_section_blocks, 0);
     REQUIRE(r, next == f->operators_count && f->blocks_count > 0, "operator_count",
             "the blocks hold %llu operators of %llu", (unsigned long long)next, (unsigned long long)f->operators_count);
     return check_branches(r);
-}
-
-// An axis of a port or state is -1, or the axis whose dimension is just that symbol.
-static trn_status check_axis(reader *r, const trn_record_tensor *t, int32_t axis, uint32_t symbol, const char *field) {
-    uint32_t found = TRN_NONE;
-    int count = 0;
-    for (uint32_t k = 0; k < t->rank && symbol != TRN_NONE; k++)
-        if (trn_dim_symbol(r->file, t->dims + k) == symbol) {
-            found = k;
-            count++;
-        }
-    if (axis == -1) {
-        REQUIRE(r, count == 0, field, "axis %u has the symbol, the record says that none has", found);
-        return TRN_OK;
-    }
-    REQUIRE(r, axis >= 0 && axis < t->rank && count == 1 && found == (uint32_t)axis, field,
-            "axis %d does not have the symbol, alone", axis);
-    return TRN_OK;
-}
-
-// Whether a dimension of t, but for one (-1: of them all), is computed from time.
-static int grows_with_time(const trn_file *f, const trn_record_tensor *t, int32_t but) {
-    for (int32_t k = 0; k < t->rank; k++) {
-        uint32_t e = f->dims[t->dims + (uint32_t)k].expression;
-        if (e == TRN_NONE || k == but) continue;
-        for (uint32_t i = 0; i < f->expressions[e].term_count; i++) {
-            const trn_record_term *term = &f->terms[f->expressions[e].first_term + i];
-            if (term->kind == trn_term_SYMBOL && term->symbol == f->header.time_symbol) return 1;
-        }
-    }
-    return 0;
-}
-
-static trn_status check_port(reader *r, uint32_t section, uint64_t i, uint8_t *owners) {
-    const trn_file *f = r->file;
-    int input = section == trn_section_inputs;
-    const trn_record_port *p = input ? &f->inputs[i] : &f->outputs[i];
-    enter(r, section, i);
-    REQUIRE(r, p->tensor < f->tensors_count && owners[p->tensor]++ == 0, "tensor",
-            "tensor %u does not exist or has a port already", p->tensor);
-    const trn_record_tensor *t = &f->tensors[p->tensor];
-    REQUIRE(r, p->state == TRN_NONE || p->state < f->states_count, "state", "no state %u", p->state);
-    uint8_t expected = !input ? trn_storage_OUTPUT : p->state == TRN_NONE ? trn_storage_INPUT : trn_storage_STATE;
-    REQUIRE(r, t->storage == expected, "tensor", "tensor %u has storage %u, expected %u", p->tensor, t->storage,
-            expected);
-    if (input && p->state != TRN_NONE)
-        REQUIRE(r, f->states[p->state].tensor == p->tensor && f->states[p->state].input == i, "state",
-                "state %u does not start from here", p->state);
-    REQUIRE(r, p->fed == 0 || (p->fed == 1 && input && p->state != TRN_NONE), "fed",
-            "only an input that starts a state can");
-    TRY(check_axis(r, t, p->time_axis, f->header.time_symbol, "time_axis"));
-    // A stream hands over a part of the port at a time: what is no time axis must have one size for any number of
-    // steps.
-    REQUIRE(r, !f->header.streamable || !grows_with_time(f, t, p->state == TRN_NONE ? p->time_axis : -1), "time_axis",
-            "another dimension grows with time, or a state does");
-    return check_axis(r, t, p->batch_axis, f->header.batch_symbol, "batch_axis");
-}
-
-static trn_status check_tie(reader *r, uint32_t state, uint32_t tie) {
-    const trn_file *f = r->file;
-    const trn_record_tie *t = &f->ties[tie];
-    enter(r, trn_section_ties, tie);
-    REQUIRE(r, t->destination < f->tensors_count && t->source < f->tensors_count, "source", "no such tensor");
-    const trn_record_tensor *destination = &f->tensors[t->destination], *source = &f->tensors[t->source];
-    uint32_t root = destination->storage == trn_storage_VIEW ? destination->root : t->destination;
-    REQUIRE(r, root == f->states[state].tensor, "destination", "tensor %u is not the state", t->destination);
-    REQUIRE(r,
-            source->packing == trn_packing_NONE && source->dtype == destination->dtype &&
-                source->rank == destination->rank && root_storage(f, t->source) != trn_storage_STATE,
-            "source", "tensor %u is packed, looks into a state, or differs in dtype or rank", t->source);
-    return TRN_OK;
-}
-
-static trn_status check_state(reader *r, uint32_t i, uint8_t *owners) {
-    const trn_file *f = r->file;
-    const trn_record_state *s = &f->states[i];
-    enter(r, trn_section_states, i);
-    REQUIRE(r, s->tensor < f->tensors_count && f->tensors[s->tensor].storage == trn_storage_STATE, "tensor",
-            "tensor %u is no STATE", s->tensor);
-    const trn_record_tensor *t = &f->tensors[s->tensor];
-    REQUIRE(r, t->dtype == trn_dtype_F32, "tensor", "a state is float32");
-    REQUIRE(r, !grows_with_time(f, t, -1), "tensor", "a state cannot grow with time");
-    TRY(check_axis(r, t, s->batch_axis, f->header.batch_symbol, "batch_axis"));
-    if (s->initial != TRN_NONE) {
-        REQUIRE(r, s->initial < f->tensors_count, "initial", "no tensor %u", s->initial);
-        const trn_record_tensor *n = &f->tensors[s->initial];
-        REQUIRE(r,
-                n->storage == trn_storage_WEIGHTS && n->packing == trn_packing_NONE && n->dtype == t->dtype &&
-                    n->rank == t->rank,
-                "initial", "tensor %u is not a constant like the state", s->initial);
-    }
-    if (s->input == TRN_NONE)
-        REQUIRE(r, owners[s->tensor]++ == 0, "tensor", "tensor %u has an owner already", s->tensor);
-    else
-        REQUIRE(r, s->input < f->inputs_count && f->inputs[s->input].state == i, "input",
-                "input %u does not start this state", s->input);
-    REQUIRE(r, range_ok(s->first_tie, s->tie_count, f->ties_count), "first_tie",
-            "its ties lie outside the ties section");
-    for (uint32_t k = 0; k < s->tie_count; k++) TRY(check_tie(r, i, s->first_tie + k));
-    return TRN_OK;
-}
-
-// Ports and states own every INPUT, OUTPUT and STATE tensor, each once; every symbol is the dimension of an input.
-static trn_status check_interface(reader *r, uint8_t *owners) {
-    const trn_file *f = r->file;
-    for (uint64_t i = 0; i < f->inputs_count; i++) TRY(check_port(r, trn_section_inputs, i, owners));
-    for (uint64_t i = 0; i < f->outputs_count; i++) TRY(check_port(r, trn_section_outputs, i, owners));
-    uint64_t next = 0;
-    for (uint32_t i = 0; i < f->states_count; i++) {
-        TRY(check_state(r, i, owners));
-        enter(r, trn_section_states, i);
-        REQUIRE(r, f->states[i].first_tie == next, "first_tie", "ties must follow one another");
-        next += f->states[i].tie_count;
-    }
-    enter(r, trn_section_ties, next);
-    REQUIRE(r, next == f->ties_count, "", "ties that belong to no state");
-    for (uint64_t i = 0; i < f->tensors_count; i++) {
-        uint8_t storage = f->tensors[i].storage;
-        enter(r, trn_section_tensors, i);
-        int owned = storage == trn_storage_INPUT || storage == trn_storage_OUTPUT || storage == trn_storage_STATE;
-        REQUIRE(r, !owned || owners[i], "storage", "the tensor has storage %u, but no port or state", storage);
-    }
-    for (uint64_t s = 0; s < f->symbols_count; s++) {
-        int found = 0;
-        for (uint64_t i = 0; i < f->inputs_count && !found; i++) {
-            const trn_record_tensor *t = &f->tensors[f->inputs[i].tensor];
-            for (uint32_t k = 0; k < t->rank; k++) found |= trn_dim_symbol(f, t->dims + k) == s;
-        }
-        enter(r, trn_section_symbols, s);
-        REQUIRE(r, found, "", "no input has this symbol as a dimension");
-    }
-    return TRN_OK;
-}
-
-// Takes the length of a string off what is left; 0 when that is not enough.
-static int spend(const trn_file *f, uint32_t offset, uint64_t *left) {
-    uint64_t length = strlen(trn_string(f, offset));
-    if (length > *left) return 0;
-    *left -= length;
-    return 1;
-}
-
-// A caller may copy every name. Few files have a name twice; one where thousands of records share a long one would make
-// gigabytes of it.
-static trn_status check_names(reader *r) {
-    const trn_file *f = r->file;
-    uint64_t left = 16 * f->strings_count;
-    int fits = 1;
-    for (uint64_t i = 0; i < f->inputs_count && fits; i++) fits = spend(f, f->tensors[f->inputs[i].tensor].name, &left);
-    for (uint64_t i = 0; i < f->outputs_count && fits; i++)
-        fits = spend(f, f->tensors[f->outputs[i].tensor].name, &left);
-    for (uint64_t i = 0; i < f->states_count && fits; i++) fits = spend(f, f->tensors[f->states[i].tensor].name, &left);
-    for (uint64_t i = 0; i < f->symbols_count && fits; i++) fits = spend(f, f->symbols[i].name, &left);
-    for (uint64_t i = 0; i < f->metadata_count && fits; i++)
-        fits = spend(f, f->metadata[i].key, &left) && spend(f, f->metadata[i].value, &left);
-    enter(r, trn_section_strings, 0);
-    REQUIRE(r, fits, "", "names and metadata together are longer than 16 times the section");
-    return TRN_OK;
 }
 
 static trn_status read_file(reader *r, const uint8_t *data, size_t size, uint32_t flags) {
@@ -555,13 +421,14 @@ static trn_status read_file(reader *r, const uint8_t *data, size_t size, uint32_
     TRY(check_strings(r));
     TRY(check_symbols(r));
     TRY(check_expressions(r));
+    TRY(check_dims(r));
     TRY(check_tensors(r));
     TRY(check_operators(r));
     uint8_t *owners = calloc(1, r->file->tensors_count + 1);
     if (!owners) return trn_fail(r->error, TRN_OUT_OF_MEMORY, TRN_NOWHERE, "", "", "no memory to check the tensors");
-    trn_status status = check_interface(r, owners);
+    trn_status status = trn_reader_interface(r, owners);
     free(owners);
-    return status == TRN_OK ? check_names(r) : status;
+    return status == TRN_OK ? trn_reader_names(r) : status;
 }
 
 trn_status trn_file_read(const void *data, size_t size, uint32_t flags, trn_file *file, trn_error *error) {

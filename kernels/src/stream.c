@@ -422,7 +422,7 @@ uint64_t trn_stream_work(const trn_stream *stream) {
 static trn_status shape_of(const trn_stream *s, uint32_t tensor, int64_t steps, uint32_t *rank, int64_t *dims) {
     const trn_file *f = &s->model->file;
     const trn_record_tensor *t = &f->tensors[tensor];
-    int64_t symbols[TRN_MAX_SYMBOLS];
+    int64_t symbols[TRN_LIMIT_SYMBOLS];
     for (uint64_t i = 0; i < f->symbols_count; i++)
         symbols[i] = i == f->header.time_symbol && !s->whole ? steps : s->symbols[i];
     *rank = t->rank;

@@ -117,8 +117,8 @@ static int apply(uint32_t kind, int64_t a, int64_t b, int64_t *r) {
 int trn_evaluate(const trn_file *file, uint32_t expression, const int64_t *symbols, int64_t *value) {
     const trn_record_expression *e = &file->expressions[expression];
     const trn_record_term *term = &file->terms[e->first_term];
-    int64_t stack[TRN_MAX_TERMS];
-    uint32_t depth = 0;  // the reader has checked that it stays within 1 and TRN_MAX_TERMS
+    int64_t stack[TRN_LIMIT_TERMS];
+    uint32_t depth = 0;  // the reader has checked that it stays within 1 and TRN_LIMIT_TERMS
     for (uint32_t i = 0; i < e->term_count; i++, term++) {
         if (term->kind == trn_term_CONSTANT) stack[depth++] = term->value;
         else if (term->kind == trn_term_SYMBOL) stack[depth++] = symbols[term->symbol];

@@ -210,7 +210,7 @@ static inline void finish(builder *b) {
         if (b->size[i]) memcpy(b->file + places[i], b->bytes[i], b->size[i]);
     }
     size_t head = sizeof(trn_record_preamble), weights = places[trn_section_weights];
-    trn_record_preamble preamble = {TRN_MAGIC, TRN_VERSION_MAJOR, TRN_VERSION_MINOR,
+    trn_record_preamble preamble = {TRN_MAGIC, TRN_FORMAT_MAJOR, TRN_FORMAT_MINOR,
                                     trn_crc32(0, b->file + head, weights - head),
                                     trn_crc32(0, b->file + weights, at - weights)};
     memcpy(b->file, &preamble, sizeof preamble);

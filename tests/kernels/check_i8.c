@@ -2,6 +2,7 @@
 // Codes, products and the check of int8 weights: the same on every instruction set, and beside loops of their own over
 // integers that cannot overflow.
 #include "check.h"
+#include "format.h"
 #include "i8.h"
 
 /* ---- Codes ------------------------------------------------------------------------------------------------------- */
@@ -324,7 +325,7 @@ static void checks(const trn_ukernels *table) {
         check_that(valid(table, &w) == 1, "i8_check refused valid weights");
         free_matrix(&w);
     }
-    matrix w = random_matrix(16, 131072, 1, 16, 2);  // the largest sums
+    matrix w = random_matrix(16, TRN_LIMIT_I8_K, 1, 16, 2);  // the largest sums
     check_that(valid(table, &w) == 1, "i8_check refused the largest matrix");
     free_matrix(&w);
 }

@@ -458,7 +458,7 @@ static void check_file(const char *path) {
     if (!model) return;
     trn_model_info_get(model, &info);
     port_memory in, expected, got;
-    int64_t symbols[TRN_MAX_SYMBOLS];
+    int64_t symbols[TRN_LIMIT_SYMBOLS];
     for (uint32_t i = 0; i < info.symbol_count; i++)
         symbols[i] = i == info.time_symbol ? STEPS : i == info.batch_symbol ? 2 : 3;
     trn_stream_options options = {

@@ -156,8 +156,8 @@ static void try_bytes(const unsigned char *bytes, size_t size) {
     for (uint32_t i = 0; i <= info.output_count; i++) trn_model_output(model, i, &port);
     for (uint32_t i = 0; i <= info.state_count; i++) trn_model_state(model, i, &port);
     for (uint32_t i = 0; i <= info.metadata_count; i++) trn_model_metadata(model, i, NULL);
-    int64_t symbols[TRN_MAX_SYMBOLS];
-    for (uint32_t i = 0; i < TRN_MAX_SYMBOLS; i++) symbols[i] = (int64_t)below(6);
+    int64_t symbols[TRN_LIMIT_SYMBOLS];
+    for (uint32_t i = 0; i < TRN_LIMIT_SYMBOLS; i++) symbols[i] = (int64_t)below(6);
     unsigned char *weights = at + info.structure_size;
     trn_stream_options options = {
         .batch_size = (int64_t)below(4), .block_steps = (int64_t)below(5), .symbols = symbols};

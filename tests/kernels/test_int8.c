@@ -50,7 +50,7 @@ static uint32_t constant_of(builder *b, const matrix *m, uint32_t panel) {
     return constant_i8(b, (size_t)m->planes, panel, DIMS(m->count, m->k, m->columns), m->weights, m->scales);
 }
 
-enum { MOST_K = 131072 };
+enum { MOST_K = TRN_LIMIT_I8_K };
 // Two rows of codes, and their scales: 0 where there is none.
 typedef struct coded {
     int codes[2][MOST_K];

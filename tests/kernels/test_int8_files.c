@@ -65,10 +65,10 @@ static void test_records(void) {
         {"a row of cells too few", "tensors", "data_size", TRN_MALFORMED},
         {"a row of cells too many", "tensors", "data_size", TRN_MALFORMED},
         {"panels of 8 columns", "tensors", "panel_width", TRN_MALFORMED},
-        {"8 columns", "the weights", "weights", TRN_MALFORMED},
+        {"8 columns", "tensors", "dims", TRN_MALFORMED},
         {"int8 panels that are copied", "copy", "x", TRN_MALFORMED},
         {"a view of int8 panels", "tensors", "root", TRN_MALFORMED},
-        {"another packing", "tensors", "data_size", TRN_MALFORMED},
+        {"another packing", "tensors", "packing", TRN_MALFORMED},
         {"one plane where two are promised", "tensors", "data_size", TRN_MALFORMED},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -93,7 +93,7 @@ static void test_records(void) {
 // A matrix of more rows than a sum of 32 bits holds.
 static void test_rows(void) {
     spoilt s = to_spoil();
-    const int64_t k = 131073;
+    const int64_t k = TRN_LIMIT_I8_K + 1;
     int8_t *weights = calloc((size_t)(k * 16), 1);
     s.w = constant_i8(&s.b, 1, 64, DIMS(k, 16), weights, s.scales);
     add_dense(&s, TRN_NONE);

@@ -24,12 +24,12 @@ typedef struct conv_plan {
     int64_t k, columns;                        // taps * channels; outputs rounded up to 16
     int64_t panel;                             // columns of a panel of the weights; depthwise: floats between taps
     uint32_t row_axis;                         // what the rows run along: an axis of the window, or its rank: the batch
-    int64_t sizes[TRN_MAX_SPATIAL + 1];        // the positions to walk, the batch last; along row_axis: the phases
+    int64_t sizes[TRN_LIMIT_SPATIAL + 1];      // the positions to walk, the batch last; along row_axis: the phases
     int64_t phases, advance;                   // rows are so many outputs, and inputs, apart
     int64_t x_row, y_row;                      // strides between rows
-    int64_t kernel[TRN_MAX_SPATIAL];  // taps to walk: 1 along the last axis where a tap stands for all of those
-    int64_t width, element;           // floats of such a tap, and the stride between them
-    int64_t block;                    // rows at once
+    int64_t kernel[TRN_LIMIT_SPATIAL];  // taps to walk: 1 along the last axis where a tap stands for all of those
+    int64_t width, element;             // floats of such a tap, and the stride between them
+    int64_t block;                      // rows at once
     int depthwise, turned, gather, split, direct;
     trn_product product;                // of whole windows
     float *turned_x, *gathered, *sums;  // [x], [block, k], [block, columns], where there is use for them
@@ -218,7 +218,7 @@ static trn_status prepare(trn_op *op, trn_error *error) {
 typedef struct conv_walk {
     const trn_view *x;
     const float *from, *weights, *bias;
-    int64_t position[TRN_MAX_SPATIAL + 1];
+    int64_t position[TRN_LIMIT_SPATIAL + 1];
     float *gathered;      // [block, k]
     float *sums;          // of the first row at work
     int64_t sums_row;     // from one to the next
@@ -337,7 +337,7 @@ static void clear_tap(const conv_plan *p, const conv_walk *walk, int64_t tap, in
 
 // Whether a window is one tap, which all rows at work see: they are read where they are.
 static const float *only_tap(const conv_plan *p, const conv_walk *walk) {
-    const int64_t tap[TRN_MAX_SPATIAL] = {0};
+    const int64_t tap[TRN_LIMIT_SPATIAL] = {0};
     int64_t first = walk->first, last = walk->last;
     if (p->width != p->k || p->element != 1) return NULL;
     const float *x = find_tap(p, walk, tap, &first, &last);
@@ -348,7 +348,7 @@ static const float *only_tap(const conv_plan *p, const conv_walk *walk) {
 static void multiply_windows(const trn_op *op, const conv_plan *p, conv_walk *walk) {
     const trn_view *range = trn_input(op, trn_in_conv_range);
     const float *x = only_tap(p, walk);
-    int64_t tap[TRN_MAX_SPATIAL] = {0}, index = 0, x_row = x ? p->x_row : p->k;
+    int64_t tap[TRN_LIMIT_SPATIAL] = {0}, index = 0, x_row = x ? p->x_row : p->k;
     if (!x) {
         do {
             int64_t first = walk->first, last = walk->last;
@@ -367,7 +367,7 @@ static void multiply_windows(const trn_op *op, const conv_plan *p, conv_walk *wa
 
 // The products of the rows at work.
 static void sum_rows(const trn_op *op, const conv_plan *p, conv_walk *walk) {
-    int64_t tap[TRN_MAX_SPATIAL] = {0}, index = 0;
+    int64_t tap[TRN_LIMIT_SPATIAL] = {0}, index = 0;
     conv_run run = {.count = 0};
     do {
         int64_t first = walk->first, last = walk->last;

@@ -7,9 +7,8 @@
 
 #include "strided.h"
 
-#define TILE          256
-#define MAX_REGISTERS 64
-#define WORDS         6  // attributes an instruction: function, three sources, alpha, beta
+#define TILE  256
+#define WORDS 6  // attributes an instruction: function, three sources, alpha, beta
 
 typedef struct instruction {
     const trn_function_row *row;
@@ -50,11 +49,11 @@ static trn_status check_instruction(const trn_file *file, const trn_record_opera
 
 static trn_status check(const trn_file *file, const trn_record_operator *record, trn_error *error) {
     const trn_record_tensor *y = trn_output_record(file, record, trn_out_elementwise_y);
-    char classes[MAX_REGISTERS + 1];
+    char classes[TRN_LIMIT_REGISTERS + 1];
     uint32_t length = program_length(record);
     TRN_CHECK_REQUIRE(file, record, error,
                       record->attribute_count % WORDS == 0 && length > 0 && record->input_count > 0 &&
-                          length + record->input_count <= MAX_REGISTERS,
+                          length + record->input_count <= TRN_LIMIT_REGISTERS,
                       "program", "found %u inputs and %u attributes", record->input_count, record->attribute_count);
     for (uint32_t i = 0; i < record->input_count; i++) {
         const trn_record_tensor *x = trn_input_record(file, record, i);
@@ -79,7 +78,7 @@ static size_t extra_size(const trn_record_operator *record) {
 static trn_status prepare(trn_op *op, trn_error *error) {
     elementwise_plan *p = op->plan;
     const trn_view *y = trn_output(op, trn_out_elementwise_y);
-    const int64_t *rows[MAX_REGISTERS + 1] = {y->strides};
+    const int64_t *rows[TRN_LIMIT_REGISTERS + 1] = {y->strides};
     p->inputs = op->record->input_count;
     p->length = program_length(op->record);
     for (uint32_t i = 0; i < p->inputs; i++) {
@@ -326,7 +325,7 @@ static void choose_integers(size_t n, const int64_t *condition, const int64_t *a
 static void run_tile(const trn_op *op, const elementwise_plan *p, const int64_t *offsets, const int64_t *strides,
                      int64_t done, size_t n) {
     const trn_view *y = trn_output(op, trn_out_elementwise_y);
-    const void *registers[MAX_REGISTERS];
+    const void *registers[TRN_LIMIT_REGISTERS];
     int64_t *memory = op->workspace;
     for (uint32_t i = 0; i < p->inputs; i++, memory += p->tile) {
         const trn_view *x = trn_input(op, i);
@@ -353,7 +352,7 @@ static trn_status run(const trn_op *op, trn_error *error) {
     (void)error;
     const elementwise_plan *p = op->plan;
     const int64_t *last = p->strides + (size_t)(p->nest.rank - 1) * p->nest.operands;
-    int64_t index[TRN_MAX_RANK] = {0}, offsets[MAX_REGISTERS + 1] = {0}, width = p->nest.dims[p->nest.rank - 1];
+    int64_t index[TRN_MAX_RANK] = {0}, offsets[TRN_LIMIT_REGISTERS + 1] = {0}, width = p->nest.dims[p->nest.rank - 1];
     if (p->nest.count == 0) return TRN_OK;
     do {
         for (int64_t done = 0; done < width; done += p->tile)

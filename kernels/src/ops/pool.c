@@ -6,7 +6,7 @@
 
 typedef struct pool_plan {
     trn_window window;
-    int64_t kernel[TRN_MAX_SPATIAL];
+    int64_t kernel[TRN_LIMIT_SPATIAL];
     uint32_t kind;
     int count_padding;
     int together;   // whether the channels lie side by side in x and y
@@ -90,7 +90,7 @@ static void fold_lanes(const trn_op *op, const pool_plan *p, const float *from, 
                        float *y) {
     const trn_view *x = trn_input(op, trn_in_pool_x);
     uint32_t last = p->window.rank - 1;
-    int64_t tap[TRN_MAX_SPATIAL] = {0};
+    int64_t tap[TRN_LIMIT_SPATIAL] = {0};
     size_t n = (size_t)p->lanes;
     for (size_t i = 0; i < n; i++) y[i] = p->neutral;
     do {
@@ -122,7 +122,7 @@ static trn_status run(const trn_op *op, trn_error *error) {
     const trn_view *x = trn_input(op, trn_in_pool_x), *y = trn_output(op, trn_out_pool_y);
     uint32_t last = p->window.rank - 1;
     int64_t channels = p->together ? 1 : y->dims[1], step = y->strides[2 + last];
-    int64_t sizes[TRN_MAX_SPATIAL], mean = p->kind == trn_pooling_AVERAGE;
+    int64_t sizes[TRN_LIMIT_SPATIAL], mean = p->kind == trn_pooling_AVERAGE;
     float *line = op->workspace, *counts = line + p->lanes, *result = counts + p->lanes;
     if (p->window.positions == 0) return TRN_OK;
     for (uint32_t i = 0; i <= last; i++) sizes[i] = i < last || p->together ? p->window.axes[i].output : 1;
@@ -130,7 +130,7 @@ static trn_status run(const trn_op *op, trn_error *error) {
     for (int64_t b = 0; b < y->dims[0]; b++)
         for (int64_t c = 0; c < channels; c++) {
             const float *from = (const float *)x->data + b * x->strides[0] + c * x->strides[1];
-            int64_t position[TRN_MAX_SPATIAL] = {0};
+            int64_t position[TRN_LIMIT_SPATIAL] = {0};
             do {
                 float *to = (float *)y->data + b * y->strides[0] + c * y->strides[1];
                 for (uint32_t i = 0; i <= last; i++) to += position[i] * y->strides[2 + i];

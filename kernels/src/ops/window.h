@@ -5,8 +5,6 @@
 
 #include "../ops.h"
 
-#define TRN_MAX_SPATIAL 3
-
 // One spatial axis. Tap k of output o looks at input i = (o * stride + k * dilation - begin) / upsample, if that is
 // whole and within the input; else at padding. upsample > 1 is the stride of a transposed convolution.
 typedef struct trn_axis {
@@ -16,7 +14,7 @@ typedef struct trn_axis {
 
 typedef struct trn_window {
     uint32_t rank;
-    trn_axis axes[TRN_MAX_SPATIAL];
+    trn_axis axes[TRN_LIMIT_SPATIAL];
     int64_t taps, positions;  // products of kernel and output sizes
 } trn_window;
 
@@ -24,7 +22,7 @@ typedef struct trn_window {
 #define TRN_WINDOW_WORDS 6
 static inline trn_status trn_window_check(const trn_file *file, const trn_record_operator *record, uint32_t first,
                                           uint32_t rank, trn_error *error) {
-    TRN_CHECK_REQUIRE(file, record, error, rank >= 1 && rank <= TRN_MAX_SPATIAL, "window", "found %u spatial axes",
+    TRN_CHECK_REQUIRE(file, record, error, rank >= 1 && rank <= TRN_LIMIT_SPATIAL, "window", "found %u spatial axes",
                       rank);
     TRN_CHECK_REQUIRE(file, record, error, record->attribute_count == first + rank * TRN_WINDOW_WORDS, "window",
                       "found %u numbers for %u axes", record->attribute_count - first, rank);
