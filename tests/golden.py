@@ -14,7 +14,8 @@ A .io file is made of int64 in little-endian order:
                      format, or -1: not given), rank, rank dims, bytes of the data, the data, zeros to a multiple of 8
 
 SHA256SUMS is what `sha256sum` writes and checks: the names of all files, so that a program in C needs no list of a
-folder. tests/kernels/test_golden.c runs the cases in the engine, tests/test_golden.py in a reader of its own.
+folder; new ones are added at the end. tests/kernels/test_golden.c runs the cases in the engine, tests/test_golden.py in
+a reader of its own.
 """
 
 from __future__ import annotations

@@ -92,6 +92,21 @@ LAYERS: dict[str, tuple[Any, ...]] = {
 CASES |= {name: partial(of_layer, *given) for name, given in LAYERS.items()}
 
 
+def of_outputs(cell: str, outputs: list[str], precision: str | None = None) -> Case:
+    """A reverse layer that shows only some of its outputs."""
+    proto = layer(cell, 5, 3, "reverse")
+    kept = [o for o in proto.graph.output if o.name in outputs]
+    del proto.graph.output[:]
+    proto.graph.output.extend(kept)
+    names = list(proto.graph.node[0].output)
+    proto.graph.node[0].output[:] = [name if name in outputs else "" for name in names]
+    return converted(proto, {"X": normal(4, 2, 3)}, quantize=precision)
+
+
+CASES["rnn_int8_last_alone"] = partial(of_outputs, "RNN", ["Y_h"], "int8")
+CASES["lstm_sequence_alone"] = partial(of_outputs, "LSTM", ["Y"])
+CASES["lstm_cell_alone"] = partial(of_outputs, "LSTM", ["Y_c"])
+
 # ---- Streams, states and ties ----
 
 

@@ -15,6 +15,7 @@ from golden_build import BATCH, CASES, Case, Made, case, converted, f32, normal,
 from graphs import value
 from tinyrnn import format as fmt
 from tinyrnn.converters import dims as dm
+from tinyrnn.converters import packing
 from tinyrnn.converters.ir import NUMPY_TYPE, Node, Tensor
 
 IDENTITY: dict[str, Any] = {"function": "IDENTITY", "alpha": 0.0, "beta": 0.0}
@@ -24,7 +25,7 @@ IDENTITY: dict[str, Any] = {"function": "IDENTITY", "alpha": 0.0, "beta": 0.0}
 
 
 def of_dense(precision: str = "float32", leading: tuple[int, ...] = (), options: dict[str, Any] | None = None) -> Case:
-    """A dense layer; `leading` are axes of the matrices. options: bias, range, function."""
+    """A dense layer; `leading` are axes of the matrices. options: bias, range, width, function."""
     options = options or {}
     made, n = Made(), 21
     x = made.input("x", normal(2, 4, 9), (BATCH, 4, 9))
@@ -34,7 +35,7 @@ def of_dense(precision: str = "float32", leading: tuple[int, ...] = (), options:
     bias = made.constant(normal(n, seed=2)) if options.get("bias", True) else None
     bound = made.constant(np.array([1.5], f32)) if options.get("range") else None
     function = {**IDENTITY, **options.get("function", {})}
-    made.op("dense", [x, made.packed(matrices, 64, precision), bias, bound], [y], **function)
+    made.op("dense", [x, made.packed(matrices, options.get("width", 64), precision), bias, bound], [y], **function)
     return made.case()
 
 
@@ -45,6 +46,8 @@ DENSE: dict[str, tuple[Any, ...]] = {
     "dense_int8": ("int8", (), {"function": {"function": "TANH"}}),
     "dense_int8_range": ("int8", (2,), {"range": True, "bias": False}),
     "dense_int8x2": ("int8x2",),
+    "dense_panels_of_16": ("float32", (2,), {"width": 16}),
+    "dense_int8_panels_of_16": ("int8", (), {"width": 16}),
 }
 CASES |= {name: partial(of_dense, *given) for name, given in DENSE.items()}
 
@@ -78,22 +81,22 @@ def of_conv(
     precision: str = "float32",
     options: dict[str, Any] | None = None,
 ) -> Case:
-    """A convolution of 4 channels into 6; options: bias, range, function, depthwise."""
+    """A convolution of 4 channels into 6; options: outputs instead of 6, width, bias, range, function, depthwise."""
     options = options or {}
     made = Made()
     sizes = []
     for size, (kernel, stride, dilation, begin, end, up) in zip(spatial, window, strict=True):
         sizes.append(((size - 1) * up + 1 + begin + end - (kernel - 1) * dilation - 1) // stride + 1)
-    outputs = 4 if options.get("depthwise") else 6
+    outputs = 4 if options.get("depthwise") else options.get("outputs", 6)
     x = made.input("x", normal(2, 4, *spatial), (BATCH, 4, *spatial))
     y = made.output("y", (BATCH, outputs, *sizes))
     taps = int(np.prod([w[0] for w in window]))
     if options.get("depthwise"):
         weights = made.constant(normal(taps, 4, seed=1))
     else:
-        matrices = np.zeros((groups, taps * 4 // groups, 16), f32)
+        matrices = np.zeros((groups, taps * 4 // groups, packing.padded(outputs // groups)), f32)
         matrices[..., : outputs // groups] = normal(groups, taps * 4 // groups, outputs // groups, seed=1) / 2
-        weights = made.packed(matrices, 32, precision)
+        weights = made.packed(matrices, options.get("width", 32), precision)
     bias = made.constant(normal(outputs, seed=2)) if options.get("bias", True) else None
     bound = made.constant(np.array([1.5], f32)) if options.get("range") else None
     function = {**IDENTITY, **options.get("function", {})}
@@ -110,6 +113,8 @@ CONV: dict[str, tuple[Any, ...]] = {
     "conv2": ((5, 6), [(3, 1, 1, 1, 1, 1), (2, 2, 1, 0, 1, 1)]),
     "conv2_depthwise": ((5, 6), [(2, 2, 1, 1, 0, 1), (3, 1, 1, 1, 1, 1)], 1, "float32", {"depthwise": True}),
     "conv3": ((3, 4, 5), [(2, 1, 1, 0, 1, 1), (3, 2, 1, 1, 1, 1), (2, 1, 2, 1, 1, 1)], 2),
+    "conv1_panels_of_48": ((9,), [(3, 1, 1, 1, 1, 1)], 1, "float32", {"outputs": 70, "width": 48}),
+    "conv1_int8x2_panels_of_48": ((9,), [(3, 1, 1, 1, 1, 1)], 1, "int8x2", {"outputs": 70, "width": 48}),
     "conv1_int8": ((9,), [(3, 1, 1, 1, 1, 1)], 2, "int8"),
     "conv2_int8_range": ((5, 6), [(3, 1, 1, 1, 1, 1), (2, 2, 1, 0, 1, 1)], 1, "int8", {"range": True, "bias": False}),
     "conv1_int8x2": ((9,), [(3, 2, 1, 1, 1, 1)], 1, "int8x2", {"function": {"function": "RELU"}}),

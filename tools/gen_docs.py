@@ -27,8 +27,8 @@ OPS_INTRODUCTION = """\
 
 What the converter turns into operators of the engine ([format.md](format.md#the-operators)), or evaluates when it
 converts. Opset ranges include both ends; an open end reaches to the newest opset known. Inputs have ONNX's names; `?`
-marks an optional one, `...` one that may be repeated. `as A` is the type of the input A. Other types and attributes are refused
-by name; but where all inputs are constants, a node is computed when converting, in integers of any width too.
+marks an optional one, `...` one that may be repeated. `as A` is the type of the input A. Other types and attributes are
+refused by name; but where all inputs are constants, a node is computed when converting, in integers of any width too.
 float16 and float64 are computed in float32, and outputs keep their declared types. What becomes of a node is said in
 the words of the function that lowers it; "seen" is a view of the same elements, which costs nothing.
 """

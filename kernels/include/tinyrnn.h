@@ -127,8 +127,8 @@ TRN_API const trn_error *trn_stream_error(const trn_stream *stream);
 // Back to the initial state: every row, or the rows listed (each below batch_size).
 TRN_API trn_status trn_stream_reset(trn_stream *stream);
 TRN_API trn_status trn_stream_reset_rows(trn_stream *stream, const int64_t *rows, size_t row_count);
-// Saved states carry the model's checksums, the format's version, the batch size, and float32 values in row-major
-// order; they do not depend on the instruction set. save writes exactly trn_stream_saved_size bytes. restore checks
+// Saved states carry a version, the model's checksums, the batch size, and float32 values in row-major order
+// (docs/format.md); they do not depend on the instruction set. save writes exactly trn_stream_saved_size bytes. restore checks
 // everything and changes nothing unless it returns OK; it returns STATE otherwise.
 TRN_API size_t trn_stream_saved_size(const trn_stream *stream);
 TRN_API trn_status trn_stream_save(trn_stream *stream, void *bytes, size_t size);

@@ -399,6 +399,10 @@ static trn_status check_operators(reader *r) {
         REQUIRE(r, row.list ? op->attribute_count >= fixed : op->attribute_count == fixed, "attribute_count",
                 "found %u, expected %u", op->attribute_count, fixed);
     }
+    trn_reader_enter(r, trn_section_operands, next_operand);
+    REQUIRE(r, next_operand == f->operands_count, "", "operands that belong to no operator");
+    trn_reader_enter(r, trn_section_attributes, next_attribute);
+    REQUIRE(r, next_attribute == f->attributes_count, "", "attributes that belong to no operator");
     uint64_t next = 0;
     for (uint64_t i = 0; i < f->blocks_count; i++) {
         trn_reader_enter(r, trn_section_blocks, i);

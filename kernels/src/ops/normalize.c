@@ -19,6 +19,10 @@ static trn_status check(const trn_file *file, const trn_record_operator *record,
     int64_t kind = trn_integer(file, record, trn_at_normalize_kind);
     TRN_CHECK_REQUIRE(file, record, error, kind >= 0 && kind <= trn_normalization_MEAN_VARIANCE, "kind", "found %lld",
                       (long long)kind);
+    TRN_CHECK_REQUIRE(file, record, error,
+                      kind == trn_normalization_MEAN_VARIANCE ||
+                          trn_integer(file, record, trn_at_normalize_epsilon) == 0,
+                      "epsilon", "only a variance takes one, expected 0");
     return TRN_OK;
 }
 
