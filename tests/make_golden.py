@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
-os.environ["TINYRNN_ISA"] = "scalar"  # the reference of the fused class, which every machine has
 
 import golden
 import tinyrnn
@@ -140,6 +139,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("folder", nargs="?", type=Path, default=golden.FOLDER, metavar="OUT")
     arguments = parser.parse_args()
+    os.environ["TINYRNN_ISA"] = "scalar"  # the reference of the fused class, which every machine has
     if arguments.random is None:
         write_missing(arguments.folder)
     else:
