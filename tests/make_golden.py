@@ -97,11 +97,12 @@ def write_random(folder: Path, count: int, seed: int) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     names: list[str] = []
+    known: set[bytes] = set()  # hypothesis likes to try a model again
     sizes = st.tuples(st.integers(1, 3), st.integers(1, 12), st.integers(0, 99))
 
     @seeded(seed)
     @settings(
-        max_examples=4 * count,
+        max_examples=8 * count,
         database=None,
         deadline=None,
         phases=[Phase.generate],
@@ -124,8 +125,9 @@ def write_random(folder: Path, count: int, seed: int) -> None:
         options = {} if precision is None else {"quantize": precision, "calibrate": inputs}
         model, _ = convert_bytes(proto, **options)
         name = f"random{len(names):04}"
-        if write(folder, name, model, inputs, 0, smooth):
+        if model not in known and write(folder, name, model, inputs, 0, smooth):
             names.append(name)
+        known.add(model)
 
     make()
     assert len(names) == count, f"{len(names)} models of {count}: try another seed"
