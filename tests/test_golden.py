@@ -21,6 +21,7 @@ import tinyrnn
 import trnn_reader
 from make_golden import promise_of, write_random
 from tinyrnn import format as fmt
+from tinyrnn.cli.inspect import describe
 from tinyrnn.converters.ops.recurrent import ACTIVATIONS
 from tinyrnn.converters.packing import PLANES
 from trnn_engine import Stream
@@ -370,3 +371,4 @@ def test_versions():
         with pytest.raises(tinyrnn.ModelFormatError, match=says):
             tinyrnn.load(other)
     assert fmt.VERSION == trnn_reader.VERSION
+    assert describe(content)["format"] == [1, 0]

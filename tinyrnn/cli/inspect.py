@@ -62,7 +62,7 @@ def describe(content: bytes) -> dict[str, Any]:
             "sections": structure.sizes,
             "weights_by_operator": weights,
         },
-        "format": list(fmt.VERSION),
+        "format": list(structure.version),
         "streamable": model.streamable,
         "reason": model.reason,
         "promise": structure.promise(),

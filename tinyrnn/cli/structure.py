@@ -17,6 +17,8 @@ class Structure:
 
     def __init__(self, content: bytes) -> None:
         preamble, header = fmt.RECORDS["preamble"], fmt.RECORDS["header"]
+        first = np.frombuffer(content, preamble, 1)[0]
+        self.version = int(first["version_major"]), int(first["version_minor"])
         self.header = np.frombuffer(content, header, 1, preamble.itemsize)[0]
         table = np.frombuffer(
             content, fmt.RECORDS["section"], int(self.header["section_count"]), preamble.itemsize + header.itemsize
