@@ -28,7 +28,7 @@ def test_every_onnx_operator_stands_on_the_page_of_operators_once():
     """As a row, as one that its body replaces, or as one that is refused; of the newest opset, ONNX's own domain."""
     if onnx.defs.onnx_opset_version() < 28:
         pytest.skip("the page is that of opset 28; install onnx 1.23 or newer")
-    text = (ROOT / "docs" / "ops.md").read_text(encoding="utf-8").split("## ONNX operators\n")[1]
+    text = (ROOT / "docs" / "ops.md").read_text(encoding="utf-8").split("# ONNX operators\n")[1]
     rows, refused = text.split("## ONNX operators that are refused\n")
     lowered = set(re.findall(r"^\| ai\.onnx \| (\w+) \|", rows, re.M))
     (bodies,) = re.findall(r"^Replaced by the body that ONNX gives them[^:]*: (.*)\.$", rows, re.M)
