@@ -269,7 +269,10 @@ static void compare_steps(const layer *l, int64_t batch, int64_t steps, const fl
                 const int64_t t = d ? steps - 1 - s : s;
                 const float *got = y + ((t * l->directions + d) * batch + row) * l->hidden;
                 int64_t units = expected_step(l, d, x + (t * batch + row) * l->inputs, h, c, expected) ? l->hidden : 0;
-                for (int64_t u = 0; u < units; u++) worst = fmax(worst, fabs(expected[u] - (double)got[u]));
+                for (int64_t u = 0; u < units; u++) {
+                    const double error = fabs(expected[u] - (double)got[u]);
+                    if (error > worst) worst = error;
+                }
                 compared += units > 0;
                 memcpy(h, got, (size_t)l->hidden * sizeof *h);
             }
