@@ -16,7 +16,7 @@ STEP_OBJECTS := $(STEP_SOURCES:%.c=$(BUILD)/bench/%.o)
 JOBS = $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: demo test test-python test-c bench instructions wheel lint docs clean
+.PHONY: demo test test-python test-c test-arm bench instructions wheel lint docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/forecast/demo.py --out demo-output
@@ -30,6 +30,10 @@ test-python: $(VENV)/.dev
 test-c:
 	@tools/check_tools.sh "$(PYTHON)" "$(CC)"
 	CC="$(CC)" tools/test_kernels.sh $(BUILD)/kernels
+
+# Everything that is tested on emulated Arm processors; without the tools for that it says which and does nothing.
+test-arm: $(VENV)/.dev
+	$(BIN)/python -m tools.arm
 
 # Beside the other engines that are installed: make bench BENCH="--set all --match 'lstm*'"; docs/performance.md.
 bench: $(VENV)/.bench
