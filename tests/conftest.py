@@ -4,24 +4,37 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 
 import pytest
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--models",
+        type=Path,
+        help="a folder to keep converted models in and to take them from: for a Python without onnx",
+    )
+
+
 @pytest.fixture(scope="session")
-def made(tmp_path_factory):
+def made(tmp_path_factory, pytestconfig):
     """Return a function: (name of graphs, keywords) -> path of the converted model, its ONNX file beside it."""
-    folder = tmp_path_factory.mktemp("models")
+    kept = pytestconfig.getoption("models")
+    folder = kept or tmp_path_factory.mktemp("models")
 
     @functools.cache
     def make(name, **keywords):
+        stem = "_".join([name, *(f"{key}-{value}" for key, value in sorted(keywords.items()))])
+        source, target = folder / f"{stem}.onnx", folder / f"{stem}.trnn"
+        if kept and target.exists():
+            return target
+
         import onnx
 
         import graphs
         from tinyrnn.converters import convert
 
-        stem = "_".join([name, *(f"{key}-{value}" for key, value in sorted(keywords.items()))])
-        source, target = folder / f"{stem}.onnx", folder / f"{stem}.trnn"
         onnx.save(getattr(graphs, name)(**keywords), source)
         convert(source, target)
         return target

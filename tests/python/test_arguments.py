@@ -178,12 +178,12 @@ def test_what_a_run_refuses(loaded, make, kind, text, streamed):
 
 def test_an_index_outside_its_table_is_a_named_error(loaded):
     model = loaded("embedding")
-    assert model.run(np.array([[0], [4], [-5]])).shape == (3, 1, 8)
+    assert model.run(np.array([[0], [4], [-5]], np.int64)).shape == (3, 1, 8)
     for bad in (5, -6, 2**62):
         with pytest.raises(tinyrnn.IndexRangeError):
-            model.run(np.array([[bad]]))
+            model.run(np.array([[bad]], np.int64))
         with pytest.raises(IndexError):
-            model.stream().step(np.array([bad]))
+            model.stream().step(np.array([bad], np.int64))
     with pytest.raises(tinyrnn.ArgumentError, match="expected int64, found int32"):
         model.run(np.zeros((3, 1), np.int32))
 

@@ -1,36 +1,52 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tests on emulated Arm processors: `make test-arm` runs all of it, .ci/run the quick form."""
+"""Tests on emulated Arm processors: `make test-arm` runs all of it, `make wheels` one part, .ci/run the quick form."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from . import kernels
+from . import kernels, packages, pythons, wheels
 from .targets import PROCESSORS, QUICK, ROOT, missing
+
+PARTS = ("kernels", "wheels")
+
+
+def lacking(part: str) -> str:
+    """Say what keeps a part from being run here; an empty text when nothing does."""
+    return missing("mmdebstrap") or pythons.lacking() if part == "wheels" else missing()
 
 
 def main() -> int:
-    """Run the parts; 0 when all that was run passed, or when nothing could be and that is no failure."""
+    """Run the parts; 0 when all that was run passed, and nothing was skipped that is required."""
     parser = argparse.ArgumentParser(prog="python -m tools.arm", description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], default=PARTS, help="all of them where none is named")
     parser.add_argument("--quick", action="store_true", help="less of each part")
     parser.add_argument("--require", action="store_true", help="missing tools are a failure, not a reason to skip")
-    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "arm", help="where to build")
+    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "arm", help="where to work")
+    parser.add_argument("--out", type=Path, default=ROOT / "dist", help="where wheels go")
     options = parser.parse_args()
-    lacking = missing()
-    if lacking:
-        print(f"SKIPPED: tests on emulated Arm processors: {lacking}")
-        return int(options.require)
-    processors = QUICK if options.quick else PROCESSORS
+    folder, out, processors = options.folder.absolute(), options.out.absolute(), QUICK if options.quick else PROCESSORS
+    run: dict[str, Callable[[], int]] = {
+        "kernels": lambda: kernels.test(processors, folder / "kernels"),
+        "wheels": lambda: packages.test(processors, folder, out, options.quick),
+    }
     failures = 0
-    for name, part in [("C tests", kernels.test)]:
-        started = time.monotonic()
-        print(f"---- {name}", flush=True)
-        failures += part(processors, options.folder)
-        print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
-    print(f"FAILED: {failures}" if failures else "passed")
+    for part in options.parts:
+        started, reason = time.monotonic(), lacking(part)
+        print(f"---- {part}", flush=True)
+        if reason:
+            print(f"SKIPPED for Arm: {reason}")
+            failures += options.require
+            if part == "wheels":  # that of this machine needs nothing of it
+                wheels.build([], folder, out)
+        else:
+            failures += run[part]()
+        print(f"{part}: {time.monotonic() - started:.0f} s", flush=True)
+    print(f"FAILED: {failures}" if failures else "done, nothing failed")
     return int(failures > 0)
 
 
