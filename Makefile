@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# make demo, test, bench: each does all of its own set-up from nothing in .venv, and is quick when repeated.
+# make demo, test, bench, wheels: each does all of its own set-up from nothing in .venv, and is quick when repeated.
 
 PYTHON ?= python3
 CC ?= cc
@@ -16,7 +16,7 @@ STEP_OBJECTS := $(STEP_SOURCES:%.c=$(BUILD)/bench/%.o)
 JOBS = $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: demo test test-python test-c test-arm bench instructions wheel lint docs clean
+.PHONY: demo test test-python test-c test-arm bench instructions wheels lint docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/forecast/demo.py --out demo-output
@@ -33,7 +33,7 @@ test-c:
 
 # Everything that is tested on emulated Arm processors; without the tools for that it says which and does nothing.
 test-arm: $(VENV)/.dev
-	$(BIN)/python -m tools.arm
+	$(BIN)/python -m tools.arm kernels wheels --out $(BUILD)/arm/dist
 
 # Beside the other engines that are installed: make bench BENCH="--set all --match 'lstm*'"; docs/performance.md.
 bench: $(VENV)/.bench
@@ -45,9 +45,9 @@ instructions: $(VENV)/.dev
 	@$(MAKE) --no-print-directory -s -j $(JOBS) $(STEP)
 	$(BIN)/python -m benchmarks.instructions $(if $(UPDATE),--update)
 
-wheel: $(VENV)/.dev
-	@mkdir -p $(BUILD)
-	@$(BIN)/python -m build --wheel --no-isolation --outdir dist . >$(BUILD)/wheel.log 2>&1 || { cat $(BUILD)/wheel.log; exit 1; }
+# The sdist, and wheels for this machine, aarch64 and armv7l in dist/; the last two tested by emulation.
+wheels: $(VENV)/.dev
+	$(BIN)/python -m tools.arm wheels
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -34,8 +34,12 @@ def newest(folder: Path, pattern: str) -> Path:
 
 
 def native(source: Path, work: Path) -> Path:
-    """Build the wheel of this machine as pip does it: apart, with what the sdist asks for, and that has no Cython."""
+    """Build the wheel of this machine as pip does it: apart, with what the sdist asks for. Cython it cannot have."""
+    work.mkdir()
+    forbidden = work / "forbidden.txt"
+    forbidden.write_text("cython<0\n")
     env = {**os.environ, "CFLAGS": FLAGS, "LDFLAGS": "-s" if sys.platform == "linux" else ""}
+    env |= {name: str(forbidden) for name in ("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT")}  # by the version of pip
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--no-deps", "--no-cache-dir"]
     quietly([*command, "--wheel-dir", str(work), str(source)], env=env)
     return newest(work, "*.whl")
