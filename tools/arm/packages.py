@@ -38,7 +38,7 @@ MEASURING = (
     "test_threads.py::test_a_run_lets_other_threads_go_on",
     "test_threads.py::test_a_large_step_lets_other_threads_go_on",
 )
-COUNT = re.compile(r"^(\d+) passed in ", re.M)
+COUNT = re.compile(r"^(\d+) passed(?:, \d+ deselected)? in ", re.M)
 FRAMES = 40
 
 
