@@ -101,18 +101,23 @@ def steps(python: str | Path, folder: Path, **env: str) -> dict[str, dict[str, s
     return dict(json.loads(done.stdout))
 
 
-def compare(name: str, expected: dict[str, dict[str, str]], found: dict[str, dict[str, str]]) -> int:
-    """Print how many models gave the bytes of this machine; return how many did not that had to."""
+def compare(processor: Processor, expected: dict[str, dict[str, str]], found: dict[str, dict[str, str]]) -> int:
+    """Print how many models gave the bytes of this machine; return how many did not that had to, or ran otherwise."""
     wrong = same = 0
     for model, row in expected.items():
-        equal = row["digest"] == found[model]["digest"]
+        isa, equal = found[model]["isa"], row["digest"] == found[model]["digest"]
         promised = not row["promise"].startswith("fp32") or row["multiply_add"] == found[model]["multiply_add"]
         same += equal
-        wrong += promised and not equal
+        wrong += isa != processor.isa or (promised and not equal)
+        if isa != processor.isa:
+            print(f"FAILED {processor.name}: {model} runs by {isa}, expected {processor.isa}")
         if promised and not equal:
-            print(f"FAILED {name}: {model} gives other bytes than here")
-    isas = sorted({row["isa"] for row in found.values()})
-    print(f"{name}: {same} of {len(expected)} models gave the bytes of this machine, by {', '.join(isas)}", flush=True)
+            print(f"FAILED {processor.name}: {model} gives other bytes than here")
+    print(
+        f"{processor.name}, from Python: {same} of {len(expected)} models gave the bytes of this machine, "
+        f"by {processor.isa}",
+        flush=True,
+    )
     return wrong
 
 
@@ -157,7 +162,7 @@ def test_one(
     failures = 0
     for processor in processors:
         env = {**python.environment(processor, site), "LAUNCHER": str(python.launcher)}
-        failures += compare(f"{processor.name}, from Python", expected, steps(python.launcher, work / "steps", **env))
+        failures += compare(processor, expected, steps(python.launcher, work / "steps", **env))
     wanted, output = pytest(sys.executable, models, names, work, **os.environ)
     if not wanted:
         raise RuntimeError(f"the Python tests fail on this machine:\n{output[-4000:]}")

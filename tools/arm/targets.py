@@ -37,6 +37,7 @@ class Processor(NamedTuple):
     name: str
     target: Target
     board: str
+    isa: str  # the row of kernels/src/isa.def that must be chosen
 
     def command(self, *program: str | Path, libraries: Path | None = None) -> list[str]:
         """Return the command that runs a program on this processor, its libraries below the given folder."""
@@ -50,10 +51,10 @@ ARMHF = Target("armv7l", "arm-linux-gnueabihf", "armhf", "qemu-arm")
 TARGETS = (AARCH64, ARMHF)
 
 PROCESSORS = (
-    Processor("cortex-a53", AARCH64, "Pi 3, Zero 2 W"),
-    Processor("cortex-a72", AARCH64, "Pi 4"),
-    Processor("cortex-a76", AARCH64, "Pi 5"),
-    Processor("cortex-a7", ARMHF, "32-bit systems"),
+    Processor("cortex-a53", AARCH64, "Pi 3, Zero 2 W", "neon"),
+    Processor("cortex-a72", AARCH64, "Pi 4", "neon"),
+    Processor("cortex-a76", AARCH64, "Pi 5", "dotprod"),
+    Processor("cortex-a7", ARMHF, "32-bit systems", "neon"),
 )
 
 # To the emulator the A72 is the A53 by another name: a quick run can do without.
