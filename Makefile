@@ -33,7 +33,7 @@ test-c:
 
 # Everything that is tested on emulated Arm processors; without the tools for that it says which and does nothing.
 test-arm: $(VENV)/.dev
-	$(BIN)/python -m tools.arm kernels wheels --out $(BUILD)/arm/dist
+	$(BIN)/python -m tools.arm --out $(BUILD)/arm/dist
 
 # Beside the other engines that are installed: make bench BENCH="--set all --match 'lstm*'"; docs/performance.md.
 bench: $(VENV)/.bench

@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import kernels, packages, pythons, wheels
+from . import kernels, packages, pythons, random_models, wheels
 from .targets import PROCESSORS, QUICK, ROOT, missing
 
-PARTS = ("kernels", "wheels")
+PARTS = ("kernels", "models", "wheels")
+MODELS, QUICK_MODELS = 200, 20
 
 
 def lacking(part: str) -> str:
@@ -26,12 +27,16 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", choices=[[], *PARTS], default=PARTS, help="all of them where none is named")
     parser.add_argument("--quick", action="store_true", help="less of each part")
     parser.add_argument("--require", action="store_true", help="missing tools are a failure, not a reason to skip")
+    parser.add_argument("--seed", type=int, default=1, help="of the random models")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "arm", help="where to work")
     parser.add_argument("--out", type=Path, default=ROOT / "dist", help="where wheels go")
     options = parser.parse_args()
     folder, out, processors = options.folder.absolute(), options.out.absolute(), QUICK if options.quick else PROCESSORS
     run: dict[str, Callable[[], int]] = {
         "kernels": lambda: kernels.test(processors, folder / "kernels"),
+        "models": lambda: random_models.test(
+            processors, folder / "kernels", folder / "models", QUICK_MODELS if options.quick else MODELS, options.seed
+        ),
         "wheels": lambda: packages.test(processors, folder, out, options.quick),
     }
     failures = 0
