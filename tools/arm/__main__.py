@@ -24,7 +24,7 @@ def lacking(part: str) -> str:
 def main() -> int:
     """Run the parts; 0 when all that was run passed, and nothing was skipped that is required."""
     parser = argparse.ArgumentParser(prog="python -m tools.arm", description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], default=PARTS, help="all of them where none is named")
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="all of them where none is named")
     parser.add_argument("--quick", action="store_true", help="less of each part")
     parser.add_argument("--require", action="store_true", help="missing tools are a failure, not a reason to skip")
     parser.add_argument("--seed", type=int, default=1, help="of the random models")
@@ -40,7 +40,7 @@ def main() -> int:
         "wheels": lambda: packages.test(processors, folder, out, options.quick),
     }
     failures = 0
-    for part in options.parts:
+    for part in options.parts or PARTS:
         started, reason = time.monotonic(), lacking(part)
         print(f"---- {part}", flush=True)
         if reason:

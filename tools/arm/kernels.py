@@ -17,6 +17,7 @@ from .targets import JOBS, ROOT, Processor, Target
 PASSED = re.compile(r"(\d+)(?: runs)? passed, 0 failed\s*$")
 SLOWEST = ("check_elementary", "check_i8", "test_int8", "check_steps")  # are started first
 MINUTES = 20  # that a program may take
+LIMIT = 400_000  # bytes of the engine as a shared library, stripped
 
 
 class Outcome(NamedTuple):
@@ -44,6 +45,14 @@ def build(target: Target, folder: Path) -> Path:
     return place
 
 
+def library_size(target: Target, place: Path) -> int:
+    """Link the engine as a shared library and strip it; return its bytes."""
+    library = place / "stripped.so"
+    whole = ["-Wl,--whole-archive", place / "libtinyrnn.a", "-Wl,--no-whole-archive"]
+    subprocess.run([target.compiler, "-shared", "-s", "-o", library, *whole, "-lm"], check=True)
+    return library.stat().st_size
+
+
 def build_all(processors: Sequence[Processor], folder: Path) -> dict[Target, Path]:
     """Cross-compile for the systems of some processors; return where the programs of each are."""
     built = {}
@@ -51,6 +60,10 @@ def build_all(processors: Sequence[Processor], folder: Path) -> dict[Target, Pat
         started = time.monotonic()
         built[target] = build(target, folder)
         print(f"built for {target.name}: {time.monotonic() - started:.0f} s", flush=True)
+        size = library_size(target, built[target])
+        if size >= LIMIT:
+            raise RuntimeError(f"the library for {target.name} has {size} bytes; it must stay below {LIMIT}")
+        print(f"the library, stripped: {size} bytes", flush=True)
     return built
 
 
