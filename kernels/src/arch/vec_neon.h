@@ -19,14 +19,15 @@ enum { VF_LANES = 8 };
 #define VF_TILE_ROWS 6
 #define VF_TILE_SUMS 12  // 24 of the 32 registers
 #define VF_ROW_SUMS 8
+#define VF_AHEAD 2
 #else
 #define VF_TILE_ROWS 2
 #define VF_TILE_SUMS 6  // 12 of the 16 registers
 #define VF_ROW_SUMS 6
+#define VF_AHEAD 1
 #endif
 #define VF_TILE_PANELS 1
 #define VF_TILE_LINKS 1
-#define VF_AHEAD 2
 typedef struct {
     float32x4_t low, high;
 } vf;
