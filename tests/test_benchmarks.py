@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,9 @@ sys.path.append(str(ROOT))  # at the end: the package that is tested stays the o
 pytest.importorskip("benchmarks", reason="the tests have been copied away from the repository")
 pytest.importorskip("onnx", reason="onnx is not installed")
 
-from benchmarks import engines, instructions, oracle, report, timing, workloads  # noqa: E402
+from tools.arm import targets  # noqa: E402
+
+from benchmarks import counting, engines, instructions, oracle, report, timing, workloads  # noqa: E402
 from benchmarks.timing import Row  # noqa: E402
 from benchmarks.workloads import Workload  # noqa: E402
 
@@ -426,11 +429,18 @@ def test_growth_over_two_percent_fails():
     assert "not counted any more" in instructions.compare(before, {"avx2/a": 10000}).failures[0]
 
 
+class OneSet(counting.Callgrind):
+    """Callgrind on the scalar kernels, which every machine has."""
+
+    def instruction_sets(self, model):
+        return ["scalar"], {}
+
+
 @with_program
-@pytest.mark.skipif(bool(PROGRAMS) and bool(instructions.unable()), reason="valgrind is not installed")
+@pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed")
 def test_the_check_of_counts(program, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(instructions, "WORKLOADS", [TINY])
-    monkeypatch.setattr(instructions, "instruction_sets", lambda: ["scalar"])
+    monkeypatch.setattr(instructions, "MACHINES", [OneSet()])
     file = tmp_path / "instructions.json"
     check = ["--file", str(file)]
     assert instructions.main(check) == 0
@@ -454,8 +464,78 @@ def test_the_check_of_counts(program, monkeypatch, tmp_path, capsys):
 
 def test_nothing_to_count_with_is_said(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("TINYRNN_BENCH_STEP", str(tmp_path / "nothing"))
+    absent = counting.Emulated(targets.ARMHF, tmp_path)
+    monkeypatch.setattr(instructions, "MACHINES", [counting.Callgrind(), absent])
+    monkeypatch.setattr(counting, "missing", lambda: "")
     assert instructions.main([]) == 0
-    assert capsys.readouterr().out.startswith("LEFT OUT: instruction counts: the C program is not built")
+    said = "the C program is not built: make instructions builds it"
+    host, arm = capsys.readouterr().out.splitlines()
+    assert host == f"LEFT OUT: instruction counts on {counting.Callgrind.name}: {said}"
+    assert arm == f"LEFT OUT: instruction counts on armv7l: {said}"
+    monkeypatch.setattr(counting, "missing", lambda: "qemu-arm missing")
+    assert absent.unable() == "qemu-arm missing"
+
+
+# Instead of benchmarks/step.c, and quicker to build: `work` steps of which each takes four instructions, and a start.
+COUNTED = """
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+int main(int argc, char **argv) {
+    const char *isa = getenv("TINYRNN_ISA");
+    if (argc < 4) return puts("gcc 1.2, 3 bits"), 0;
+    if (strcmp(isa, argv[1])) return fprintf(stderr, "found %s", isa), 1;
+    for (long i = atol(argv[3]); i > 0; i--)
+        for (long k = 0; k < 250; k++) __asm__ volatile("nop; nop; nop; nop");
+}
+"""
+
+
+@pytest.fixture
+def counted(tmp_path, request):
+    """A machine whose program is COUNTED."""
+    if reason := targets.missing("cc"):
+        pytest.skip(reason)
+    machine = counting.Emulated(request.param, tmp_path)
+    machine.binary.parent.mkdir()
+    plugin = [ROOT / "benchmarks" / "count_plugin.c", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
+    subprocess.run(["cc", "-std=c11", *plugin, "-o", machine.plugin], check=True)
+    (tmp_path / "counted.c").write_text(COUNTED, encoding="utf-8")
+    subprocess.run([request.param.compiler, "-O2", tmp_path / "counted.c", "-o", machine.binary], check=True)
+    return machine
+
+
+@pytest.mark.parametrize("counted", targets.TARGETS, ids=lambda target: target.name, indirect=True)
+def test_counts_by_emulation(counted, tmp_path):
+    """A thousand instructions, and a loop's two or three around each four; the start of the program is not counted."""
+    assert counted.unable() == ""
+    assert counted.section() == f"{counted.name}, gcc 1.2, 3 bits, emulated"
+    isas, absent = counted.instruction_sets(tmp_path)
+    assert not absent
+    assert isas == (["neon", "dotprod"] if counted.name == "aarch64" else ["neon"])
+    for isa in isas:
+        assert 1500 <= counted.count(Path(isa), isa) <= 1760
+    with pytest.raises(RuntimeError, match="on other, neon: found neon"):
+        counted.count(Path("other"), "neon")
+
+
+def test_floors():
+    least = instructions.floors([Workload("step", "lstm", 128, 128), Workload("step", "gru", 16, 8)])
+    weights = 4 * 128 * 256
+    assert least["neon/lstm_128"] == least["dotprod/lstm_128"] == weights / 4 * 2
+    assert least["neon/lstm_128_int8"] == weights / 16 * 4
+    assert least["dotprod/lstm_128_int8"] == weights / 16 * 2
+    assert least["neon/gru_16_i8"] == 3 * 16 * 24 / 4 * 2
+    (line,) = instructions.beside_floors({"avx2/lstm_128": 1, "dotprod/lstm_128_int8": 20480}, least)
+    assert line == "dotprod/lstm_128_int8: 20480 instructions, 1.25 times the floor of 16384"
+
+
+def test_every_emulated_processor_has_recorded_counts():
+    recorded = instructions.load(instructions.FILE)
+    for machine in instructions.MACHINES[1:]:
+        (counts,) = [counts for name, counts in recorded.items() if name.startswith(f"{machine.name}, gcc")]
+        names = set(instructions.floors(instructions.WORKLOADS))
+        assert set(counts) == {name for name in names if name.split("/")[0] in machine.processors}
 
 
 # ---- The other harness
@@ -463,8 +543,6 @@ def test_nothing_to_count_with_is_said(monkeypatch, capsys, tmp_path):
 
 @pytest.mark.skipif(not (zoo.SHARED / "peers").is_dir(), reason="the other harness is not beside this project")
 def test_the_other_harness_takes_our_adapter(tmp_path):
-    import shutil
-
     folder = tmp_path / "peers"
     shutil.copytree(zoo.SHARED / "peers", folder, copy_function=shutil.copyfile)
     env = {
