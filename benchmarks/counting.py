@@ -17,6 +17,7 @@ from .engines.base import step_program
 
 STEPS = 16  # counted together: what the first does more than the others shows little
 CALLGRIND = ("valgrind", "--tool=callgrind", "--toggle-collect=trn_stream_step", "--callgrind-out-file=/dev/null")
+TOTAL = r"instructions: (\d+)"  # count_plugin.c
 NOT_BUILT = "the C program is not built: make instructions builds it"
 
 
@@ -69,7 +70,8 @@ def read_count(done: subprocess.CompletedProcess[str], pattern: str, what: str) 
     """Return the number that a tool wrote to standard error."""
     found = re.search(pattern, done.stderr)
     if done.returncode or not found or found[1] == "0":
-        raise RuntimeError(f"{what}: {done.stderr.strip()[-300:]}")
+        said = re.sub(r"^function .*\n", "", done.stderr, flags=re.M)  # of the emulator's plugin
+        raise RuntimeError(f"{what}: {said.strip()[-300:]}")
     return int(found[1])
 
 
@@ -144,15 +146,26 @@ class Emulated(Machine):
     def instruction_sets(self, model: Path) -> tuple[list[str], dict[str, str]]:
         return list(self.processors), {}
 
-    def total(self, model: Path, isa: str, count: int) -> int:
-        """Return the instructions of the whole program."""
+    def run(self, model: Path, isa: str, count: int) -> subprocess.CompletedProcess[str]:
+        """Run the program; what the plugin counted is on standard error."""
         command = self.on(self.processors[isa], "-d", "plugin", "-plugin", str(self.plugin))
-        done = steps(command, model, isa, count)
-        return read_count(done, r"instructions: (\d+)", f"{command[0]} on {model.name}, {isa}")
+        return steps(command, model, isa, count)
 
     def count(self, model: Path, isa: str) -> int:
-        few, more = (self.total(model, isa, count) for count in (STEPS, 3 * STEPS))
+        few, more = (
+            read_count(self.run(model, isa, count), TOTAL, f"{model.name}, {isa}") for count in (STEPS, 3 * STEPS)
+        )
         return round((more - few) / (2 * STEPS))
+
+    def count_functions(self, model: Path, isa: str) -> dict[str, float]:
+        """Return the instructions of a step by function; what has no name, of the C library, is called "?"."""
+        found = []
+        for count in (STEPS, 3 * STEPS):
+            done = self.run(model, isa, count)
+            read_count(done, TOTAL, f"{model.name}, {isa}")
+            found.append({name: int(n) for name, n in re.findall(r"^function (\S+): (\d+)$", done.stderr, re.M)})
+        few, more = found
+        return {name: (n - few.get(name, 0)) / (2 * STEPS) for name, n in more.items() if n != few.get(name)}
 
 
 MACHINES: list[Machine] = [Callgrind(), *(Emulated(target) for target in TARGETS)]

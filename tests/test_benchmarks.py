@@ -24,7 +24,7 @@ pytest.importorskip("onnx", reason="onnx is not installed")
 
 from tools.arm import targets  # noqa: E402
 
-from benchmarks import counting, engines, instructions, oracle, report, timing, workloads  # noqa: E402
+from benchmarks import counting, cycles, engines, instructions, oracle, report, timing, workloads  # noqa: E402
 from benchmarks.timing import Row  # noqa: E402
 from benchmarks.workloads import Workload  # noqa: E402
 
@@ -484,7 +484,7 @@ COUNTED = """
 int main(int argc, char **argv) {
     const char *isa = getenv("TINYRNN_ISA");
     if (argc < 4) return puts("gcc 1.2, 3 bits"), 0;
-    if (strcmp(isa, argv[1])) return fprintf(stderr, "found %s", isa), 1;
+    if (strcmp(isa, argv[1])) return fprintf(stderr, "found %s\\n", isa), 1;
     for (long i = atol(argv[3]); i > 0; i--)
         for (long k = 0; k < 250; k++) __asm__ volatile("nop; nop; nop; nop");
 }
@@ -514,8 +514,10 @@ def test_counts_by_emulation(counted, tmp_path):
     assert not absent
     assert isas == (["neon", "dotprod"] if counted.name == "aarch64" else ["neon"])
     for isa in isas:
-        assert 1500 <= counted.count(Path(isa), isa) <= 1760
-    with pytest.raises(RuntimeError, match="on other, neon: found neon"):
+        count = counted.count(Path(isa), isa)
+        assert 1500 <= count <= 1760
+        assert round(counted.count_functions(Path(isa), isa)["main"]) == count
+    with pytest.raises(RuntimeError, match="other, neon: found neon"):
         counted.count(Path("other"), "neon")
 
 
@@ -536,6 +538,78 @@ def test_every_emulated_processor_has_recorded_counts():
         (counts,) = [counts for name, counts in recorded.items() if name.startswith(f"{machine.name}, gcc")]
         names = set(instructions.floors(instructions.WORKLOADS))
         assert set(counts) == {name for name in names if name.split("/")[0] in machine.processors}
+
+
+# ---- Estimates of cycles
+
+TWO_LOOPS = """\
+f:
+\t.cfi_startproc
+.L1:
+\tfdiv\tv0.4s, v0.4s, v1.4s
+\tcbnz\tx3, .L1
+.L2:
+\tmov\tx1, 0
+.L3:
+\tldr\tq0, [x0], 16
+\tsdot\tv1.4s, v0.16b, v2.16b
+\tb.eq\t.L4
+\tcmp\tx0, x1
+\tbne\t.L3
+.L4:
+\tsubs\tx2, x2, 1
+\tb.ne\t.L2
+\tret
+\t.size\tf, .-f
+"""
+
+
+def test_the_inner_loop_is_the_one_that_multiplies():
+    """Not the one that divides, nor the loop around, nor what a forward branch ends."""
+    ((name, lines),) = cycles.functions(TWO_LOOPS).items()
+    loop = cycles.inner_loop(lines)
+    assert name == "f"
+    assert [line.split()[0] for line in loop.lines] == ["ldr", "sdot", "b.eq", "cmp", "bne"]
+    assert (loop.products, loop.counts["fdiv"]) == (16, 0)
+    assert cycles.inner_loop(lines[:3]) is None
+
+
+def test_cycles_of_a_step_by_its_functions(monkeypatch):
+    """A kernel's instructions at its loop's rate; all others at the kernels' average, of one at least."""
+    rates = {1: cycles.Estimate(0.5, 3), 2: cycles.Estimate(0.5, 1)}
+    monkeypatch.setattr(cycles, "estimate", lambda loop, processor: rates[len(loop.lines)])
+    loops = {"slow": cycles.Loop(["a"]), "quick": cycles.Loop(["a", "b"]), "idle": cycles.Loop([])}
+    found = cycles.step_estimate({"slow": 100, "quick": 100, "run": 10, "?": 10}, loops, "any")
+    assert found == (50 + 25 + 20 * 1, 300 + 50 + 20 * 1.75)
+    with pytest.raises(RuntimeError, match="none of the functions"):
+        cycles.step_estimate({"run": 1}, loops, "any")
+
+
+@pytest.mark.skipif(shutil.which(cycles.TOOL) is None, reason=f"{cycles.TOOL} is not installed")
+def test_the_estimate_of_a_loop():
+    """Two dot products a cycle on the Neoverse N1, and two cycles for each of a chain."""
+    free = cycles.Loop([f"\tsdot\tv{i}.4s, v30.16b, v31.16b" for i in range(16)])
+    chain = cycles.Loop(["\tsdot\tv0.4s, v0.16b, v0.16b"])
+    least, model = cycles.estimate(free, "neoverse-n1")
+    assert least == 8
+    assert 8 <= model < 8.5
+    assert cycles.estimate(chain, "neoverse-n1") == (0.5, pytest.approx(2, abs=0.05))
+
+
+@pytest.mark.skipif(bool(targets.missing(cycles.TOOL)), reason="the tools for Arm are not installed")
+def test_every_loop_that_is_shown_multiplies_or_divides():
+    for isa, names in cycles.SHOWN.items():
+        loops = cycles.loops_of(isa)
+        for name in names:
+            loop = loops.get(name) or loops[f"{name}_{isa}"]
+            assert loop.products or loop.counts["fdiv"], name
+            assert bool(loop.counts["sdot"]) == (isa == "dotprod" and "cell" not in name)
+
+
+def test_nothing_to_estimate_with_is_said(monkeypatch, capsys):
+    monkeypatch.setattr(cycles, "TOOL", "no-such-tool")
+    assert cycles.main([]) == 0
+    assert capsys.readouterr().out.startswith("LEFT OUT: estimates of cycles: no-such-tool missing")
 
 
 # ---- The other harness
