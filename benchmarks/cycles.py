@@ -6,8 +6,8 @@
 
 A kernel's inner loop is the innermost one that has most of its multiplications (else of its divisions, else of its
 instructions), compiled as the library is. "least" is what the processor's units need for its instructions; "model"
-is llvm-mca's simulation, from the nearest cache. The in-order A53 lies between: in its simulation results are written
-in the order of the program, so that a load waits for a multiplication before it that it has nothing to do with.
+is llvm-mca's simulation, from the nearest cache. For the in-order A53 that is probably too much: results are written in
+the order of the program there, so that a load waits for a multiplication before it that it has nothing to do with.
 
 A model's estimate is the sum over functions of the instructions that the emulator counts in a step, times the cycles
 an instruction of the function's inner loop. Functions that are no kernels, or have no loop, take as many as the kernels
@@ -131,7 +131,7 @@ def loops_of(isa: str) -> dict[str, Loop]:
 def loop_table(loops: dict[str, dict[str, Loop]]) -> list[str]:
     """Return a Markdown table of the estimates of the loops that are shown."""
     rows = [
-        "| kernels | function | processor | instructions | products | divisions | least | model | products a cycle |",
+        "| kernels | function | processor | instructions | products | divisions | least | model | cycles a product |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for board in BOARDS:
@@ -139,9 +139,9 @@ def loop_table(loops: dict[str, dict[str, Loop]]) -> list[str]:
             for name in SHOWN[isa]:
                 loop = loops[isa].get(name) or loops[isa][f"{name}_{isa}"]
                 cycles, divisions = estimate(loop, board.model), loop.counts[DIVISION]
-                speed = "" if divisions else f"{loop.products / cycles.model:.1f} to {loop.products / cycles.least:.1f}"
+                each = "" if divisions else " to ".join(f"{total / loop.products:.3f}" for total in cycles)
                 cells = [isa, f"`{name}`", board.model, len(loop.lines), "" if divisions else loop.products]
-                cells += [divisions or "", f"{cycles.least:.1f}", f"{cycles.model:.1f}", speed]
+                cells += [divisions or "", f"{cycles.least:.1f}", f"{cycles.model:.1f}", each]
                 rows.append(f"| {' | '.join(map(str, cells))} |")
     return rows
 

@@ -606,6 +606,22 @@ def test_every_loop_that_is_shown_multiplies_or_divides():
             assert bool(loop.counts["sdot"]) == (isa == "dotprod" and "cell" not in name)
 
 
+def test_the_table_of_loops(monkeypatch):
+    """A line for each function and processor; a product is a weight times an input."""
+    monkeypatch.setattr(cycles, "SHOWN", {"neon": ("f",), "dotprod": ()})
+    monkeypatch.setattr(cycles, "estimate", lambda loop, processor: cycles.Estimate(16, 32))
+    loop = cycles.Loop(["\tfmla\tv0.4s, v1.4s, v2.4s"] * 8 + ["\tldr\tq1, [x0]"])
+    rows = cycles.loop_table({"neon": {"f": loop}, "dotprod": {}})[2:]
+    models = [board.model for board in cycles.BOARDS]
+    assert rows == [f"| neon | `f` | {model} | 9 | 32 |  | 16.0 | 32.0 | 0.500 to 1.000 |" for model in models]
+
+
+def test_a_model_as_a_share_of_a_core():
+    board = cycles.Board("cortex-a53", "neon", "Pi", 2.0)
+    row = cycles.model_row(board, "m", (1000, 160000, 320000), 8)
+    assert row == "| Pi, cortex-a53, 2.0 GHz | m | 1000 | 160000 | 320000 | 1.00 to 2.00 % |"
+
+
 def test_nothing_to_estimate_with_is_said(monkeypatch, capsys):
     monkeypatch.setattr(cycles, "TOOL", "no-such-tool")
     assert cycles.main([]) == 0
