@@ -45,65 +45,65 @@ typedef vf gemm_sums[VF_TILE_ROWS][2][GEMM_VECTORS];
 // link reads once, x or w, stays in registers for the other: the one of which there is less. The other comes VF_AHEAD
 // turns before its use.
 TRN_INLINE void gemm_link(gemm_sums sum, const size_t k, const float *const *x, const float *w, const size_t w_panel,
-                          const int rows, const int panels, const int vectors) {
+                          const size_t rows, const size_t panels, const size_t vectors) {
     enum { KEPT = VF_AHEAD + 1 };
     if (rows <= panels * vectors) {
         vf value[VF_TILE_ROWS], weights[KEPT];
-        TRN_UNROLL for (int i = 0; i < rows; i++) value[i] = vf_set1(x[i][k]);
-        TRN_UNROLL for (int at = 0; at < panels * vectors + VF_AHEAD; at++) {
-            const int use = at - VF_AHEAD, p = use / vectors, j = use % vectors;
-            if (at < panels * vectors)
-                weights[at % KEPT] = vf_load(w + (size_t)(at / vectors) * w_panel + (size_t)(at % vectors) * VF_LANES);
+        TRN_UNROLL for (size_t i = 0; i < rows; i++) value[i] = vf_set1(x[i][k]);
+        TRN_UNROLL for (int at = 0; at < (int)(panels * vectors) + VF_AHEAD; at++) {
+            const int use = at - VF_AHEAD, p = use / (int)vectors, j = use % (int)vectors;
+            if (at < (int)(panels * vectors))
+                weights[at % KEPT] = vf_load(w + (size_t)at / vectors * w_panel + (size_t)at % vectors * VF_LANES);
             if (use < 0) continue;
-            TRN_UNROLL for (int i = 0; i < rows; i++) sum[i][p][j] = vf_fma(value[i], weights[use % KEPT], sum[i][p][j]);
+            TRN_UNROLL for (size_t i = 0; i < rows; i++) sum[i][p][j] = vf_fma(value[i], weights[use % KEPT], sum[i][p][j]);
         }
     } else {
         vf value[KEPT], weights[GEMM_VECTORS];
-        TRN_UNROLL for (int j = 0; j < vectors; j++) weights[j] = vf_load(w + (size_t)j * VF_LANES);
-        TRN_UNROLL for (int at = 0; at < rows + VF_AHEAD; at++) {
+        TRN_UNROLL for (size_t j = 0; j < vectors; j++) weights[j] = vf_load(w + (size_t)j * VF_LANES);
+        TRN_UNROLL for (int at = 0; at < (int)rows + VF_AHEAD; at++) {
             const int i = at - VF_AHEAD;
-            if (at < rows) value[at % KEPT] = vf_set1(x[at][k]);
+            if (at < (int)rows) value[at % KEPT] = vf_set1(x[at][k]);
             if (i < 0) continue;
-            TRN_UNROLL for (int j = 0; j < vectors; j++) sum[i][0][j] = vf_fma(value[i % KEPT], weights[j], sum[i][0][j]);
+            TRN_UNROLL for (size_t j = 0; j < vectors; j++) sum[i][0][j] = vf_fma(value[i % KEPT], weights[j], sum[i][0][j]);
         }
     }
 }
 
 // Adds `count` links.
 TRN_INLINE void gemm_accumulate(gemm_sums sum, size_t count, const float *x, const ptrdiff_t x_stride, const float *w,
-                                const size_t w_stride, const size_t w_panel, const int rows, const int panels,
-                                const int vectors) {
+                                const size_t w_stride, const size_t w_panel, const size_t rows, const size_t panels,
+                                const size_t vectors) {
     const float *each[VF_TILE_ROWS];
-    TRN_UNROLL for (int i = 0; i < rows; i++) each[i] = x + i * x_stride;
+    TRN_UNROLL for (size_t i = 0; i < rows; i++) each[i] = x + i * x_stride;
     GEMM_LINKS for (size_t k = 0; k < count; k++, w += w_stride)
         gemm_link(sum, k, each, w, w_panel, rows, panels, vectors);
 }
 
 // Adds the tile's links, and fetches.
-TRN_INLINE void gemm_fetch(gemm_sums sum, const gemm_tile *t, const int rows, const int vectors) {
+TRN_INLINE void gemm_fetch(gemm_sums sum, const gemm_tile *t, const size_t rows, const size_t vectors) {
     const float *w = t->w, *fetch = t->fetch, *each[VF_TILE_ROWS];
-    TRN_UNROLL for (int i = 0; i < rows; i++) each[i] = t->x + i * t->x_stride;
+    TRN_UNROLL for (size_t i = 0; i < rows; i++) each[i] = t->x + i * t->x_stride;
     for (size_t k = 0; k < t->k; k++, w += t->w_stride, fetch += t->fetch_step) {
         vf_fetch(w + GEMM_FETCH_LINKS * t->w_stride), vf_fetch(fetch);
         gemm_link(sum, k, each, w, t->w_panel, rows, 1, vectors);
     }
 }
 
-TRN_INLINE void gemm_run(const gemm_tile *t, const int rows, const int panels, const int vectors) {
+TRN_INLINE void gemm_run(const gemm_tile *t, const size_t rows, const size_t panels, const size_t vectors) {
     gemm_sums sum;
     const float *init = t->init;
     const size_t width = (size_t)vectors * VF_LANES;
-    TRN_UNROLL for (int i = 0; i < rows; i++)
-        TRN_UNROLL for (int p = 0; p < panels; p++)
-            TRN_UNROLL for (int j = 0; j < vectors; j++)
+    TRN_UNROLL for (size_t i = 0; i < rows; i++)
+        TRN_UNROLL for (size_t p = 0; p < panels; p++)
+            TRN_UNROLL for (size_t j = 0; j < vectors; j++)
                 sum[i][p][j] = vf_load(init + i * t->init_stride + (size_t)p * width + (size_t)j * VF_LANES);
     if (rows >= GEMM_FETCH_ROWS && t->fetch_step) gemm_fetch(sum, t, rows, vectors);
     else gemm_accumulate(sum, t->k, t->x, t->x_stride, t->w, t->w_stride, t->w_panel, rows, panels, vectors);
     float *y = t->y;
     const ptrdiff_t y_stride = t->y_stride;
-    TRN_UNROLL for (int i = 0; i < rows; i++)
-        TRN_UNROLL for (int p = 0; p < panels; p++)
-            TRN_UNROLL for (int j = 0; j < vectors; j++)
+    TRN_UNROLL for (size_t i = 0; i < rows; i++)
+        TRN_UNROLL for (size_t p = 0; p < panels; p++)
+            TRN_UNROLL for (size_t j = 0; j < vectors; j++)
                 vf_store(y + i * y_stride + (size_t)p * width + (size_t)j * VF_LANES, sum[i][p][j]);
 }
 

@@ -52,30 +52,30 @@ typedef struct i8_hidden {
 
 // Between the terms of x and of h: what the hidden gate has becomes x_part, and its sums in y start anew. Without terms of
 // x they all stand in init until then.
-TRN_INLINE void i8_step_hidden(const float *init, float *y, const i8_hidden gate, const int hidden, const int vectors) {
-    I8_UNROLL for (int j = 0; j < CELL_BLOCK / VF_LANES; j++)
+TRN_INLINE void i8_step_hidden(const float *init, float *y, const i8_hidden gate, const int hidden, const size_t vectors) {
+    I8_UNROLL for (size_t j = 0; j < CELL_BLOCK / VF_LANES; j++)
         vf_store(gate.x_part + j * VF_LANES, vf_load(init + (hidden + j) * VF_LANES));
-    if (init != y) I8_UNROLL for (int j = 0; j < vectors; j++) vf_store(y + j * VF_LANES, vf_load(init + j * VF_LANES));
-    I8_UNROLL for (int j = 0; j < CELL_BLOCK / VF_LANES; j++)
+    if (init != y) I8_UNROLL for (size_t j = 0; j < vectors; j++) vf_store(y + j * VF_LANES, vf_load(init + j * VF_LANES));
+    I8_UNROLL for (size_t j = 0; j < CELL_BLOCK / VF_LANES; j++)
         vf_store(y + (hidden + j) * VF_LANES, vf_load(gate.init + j * VF_LANES));
 }
 
 // The sums of `vectors` vectors from `within` on of the panel whose first column is `column`, `width` wide. hidden: of
 // those, the first of the GRU's hidden gate, whose places in `gate` these are; -1: there are none.
 TRN_INLINE void i8_step_run(const trn_steps *s, const i8_operands *o, size_t column, size_t width, size_t within,
-                            float *sums, const i8_hidden gate, const int hidden, const int vectors) {
+                            float *sums, const i8_hidden gate, const int hidden, const size_t vectors) {
     const size_t stride = width * I8_CELL;
     const float *init = o->init + column + within;
     float *y = sums + column + within;
     const int kept = vectors * VF_LANES <= 8 * VI_KEPT;
     i8_sums sum;
     vf value[I8_VECTORS];  // what the sums are worth so far, or in y where that is not kept
-    I8_UNROLL for (int j = 0; j < vectors && kept; j++) value[j] = vf_load(init + j * VF_LANES);
+    I8_UNROLL for (size_t j = 0; j < vectors && kept; j++) value[j] = vf_load(init + j * VF_LANES);
     for (size_t t = 0; t < o->count; t++) {
         const i8_term *term = &o->terms[t];
         const char *w = term->w + (column * s->planes * (term->quads + 2) + within) * I8_CELL;
         if (hidden >= 0 && t == o->inputs && !kept) i8_step_hidden(init, y, gate, hidden, vectors), init = y;
-        if (hidden >= 0 && t == o->inputs && kept) I8_UNROLL for (int j = 0; j < CELL_BLOCK / VF_LANES; j++) {
+        if (hidden >= 0 && t == o->inputs && kept) I8_UNROLL for (size_t j = 0; j < CELL_BLOCK / VF_LANES; j++) {
                 vf_store(gate.x_part + j * VF_LANES, value[hidden + j]);
                 value[hidden + j] = vf_load(gate.init + j * VF_LANES);
             }
@@ -83,14 +83,14 @@ TRN_INLINE void i8_step_run(const trn_steps *s, const i8_operands *o, size_t col
             i8_accumulate(sum, term->quads, term->codes, 0, w, stride, 1, vectors);
             w += (term->quads + 1) * stride;
             const vf scale = vf_set1(*term->scale);
-            I8_UNROLL for (int j = 0; j < vectors; j++) {
+            I8_UNROLL for (size_t j = 0; j < vectors; j++) {
                 const vf before = kept ? value[j] : vf_load(init + j * VF_LANES);
                 value[j] = i8_value(before, vsum_total(sum[0][j]), scale, w + j * VF_LANES * I8_CELL);
                 if (!kept) vf_store(y + j * VF_LANES, value[j]);
             }
         }
     }
-    I8_UNROLL for (int j = 0; j < vectors && kept; j++) vf_store(y + j * VF_LANES, value[j]);
+    I8_UNROLL for (size_t j = 0; j < vectors && kept; j++) vf_store(y + j * VF_LANES, value[j]);
 }
 
 typedef void i8_step_function(const trn_steps *s, const i8_operands *o, size_t column, size_t width, size_t within,

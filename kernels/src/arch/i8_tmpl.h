@@ -27,7 +27,7 @@ TRN_INLINE void i8_load(const float *x, size_t n, vf group[4]) {
 
 // The bits of the largest magnitude. They order as integers do: infinity above every number, NaN above infinity.
 TRN_INLINE void i8_enlarge(vi most[4], const vf group[4]) {
-    TRN_UNROLL for (int i = 0; i < 4; i++) most[i] = vi_max(most[i], vi_and(vf_bits(group[i]), vi_set1(INT32_MAX)));
+    TRN_UNROLL for (size_t i = 0; i < 4; i++) most[i] = vi_max(most[i], vi_and(vf_bits(group[i]), vi_set1(INT32_MAX)));
 }
 TRN_INLINE vi i8_largest(size_t n, const float *x) {
     vi most[4] = {vi_set1(0), vi_set1(0), vi_set1(0), vi_set1(0)};
@@ -40,7 +40,7 @@ TRN_INLINE vi i8_largest(size_t n, const float *x) {
 // Codes of x * factor, and the sum of their magnitudes. rest: of what the codes leave, in parts of 1 / 254, instead.
 TRN_INLINE vi i8_encode_group(const vf group[4], vf factor, const int clamp, const int rest, int8_t *codes) {
     vi code[4];
-    TRN_UNROLL for (int i = 0; i < 4; i++) {
+    TRN_UNROLL for (size_t i = 0; i < 4; i++) {
         vf scaled = vf_mul(group[i], factor);
         if (clamp) scaled = vf_clamp(127.0f, scaled);
         code[i] = vf_to_vi(scaled);
@@ -87,34 +87,34 @@ typedef vsum i8_sums[VI_TILE_ROWS][I8_VECTORS];
 
 // Adds the products with so many cells of each column, which the codes hold from cell c on. Weights come VI_AHEAD vectors
 // before their use.
-TRN_INLINE void i8_products(i8_sums sum, const int cells, const vcodes code[VI_TILE_ROWS], const int c, const char *w,
-                            const size_t w_stride, const int rows, const int vectors) {
+TRN_INLINE void i8_products(i8_sums sum, const size_t cells, const vcodes code[VI_TILE_ROWS], const size_t c, const char *w,
+                            const size_t w_stride, const size_t rows, const size_t vectors) {
     enum { KEPT = VI_AHEAD + 1 };
     vi weights[KEPT][VI_DOT_CELLS];
-    I8_UNROLL for (int at = 0; at < vectors + VI_AHEAD; at++) {
+    I8_UNROLL for (int at = 0; at < (int)vectors + VI_AHEAD; at++) {
         const int j = at - VI_AHEAD;
-        if (at < vectors) I8_UNROLL for (int d = 0; d < cells; d++) weights[at % KEPT][d] =
+        if (at < (int)vectors) I8_UNROLL for (size_t d = 0; d < cells; d++) weights[at % KEPT][d] =
             vi_load_cells(w + (size_t)d * w_stride + at * VF_LANES * I8_CELL);
         if (j < 0) continue;
-        I8_UNROLL for (int i = 0; i < rows; i++) sum[i][j] = vsum_dot(sum[i][j], code[i], c, weights[j % KEPT], cells);
+        I8_UNROLL for (size_t i = 0; i < rows; i++) sum[i][j] = vsum_dot(sum[i][j], code[i], c, weights[j % KEPT], cells);
     }
 }
 
 // Those with `cells` cells: VI_CODE_CELLS, or 1.
-TRN_INLINE void i8_link(i8_sums sum, const int cells, const int8_t *x, size_t x_stride, const char *w,
-                        const size_t w_stride, const int rows, const int vectors) {
+TRN_INLINE void i8_link(i8_sums sum, const size_t cells, const int8_t *x, size_t x_stride, const char *w,
+                        const size_t w_stride, const size_t rows, const size_t vectors) {
     vcodes code[VI_TILE_ROWS];
-    I8_UNROLL for (int i = 0; i < rows; i++) code[i] = vcodes_load(x + (size_t)i * x_stride, cells);
-    I8_UNROLL for (int c = 0; c < cells; c += VI_DOT_CELLS, w += VI_DOT_CELLS * w_stride)
+    I8_UNROLL for (size_t i = 0; i < rows; i++) code[i] = vcodes_load(x + (size_t)i * x_stride, cells);
+    I8_UNROLL for (size_t c = 0; c < cells; c += VI_DOT_CELLS, w += VI_DOT_CELLS * w_stride)
         i8_products(sum, cells < VI_DOT_CELLS ? cells : VI_DOT_CELLS, code, c, w, w_stride, rows, vectors);
 }
 
 // quads: cells of a column, k / 4 rounded up. w: rows of cells, w_stride bytes apart, then start values, then scales.
 TRN_INLINE void i8_accumulate(i8_sums sum, size_t quads, const int8_t *x, size_t x_stride, const char *w,
-                              const size_t w_stride, const int rows, const int vectors) {
+                              const size_t w_stride, const size_t rows, const size_t vectors) {
     const char *start = w + quads * w_stride;
     size_t q = 0;
-    I8_UNROLL for (int i = 0; i < rows; i++) I8_UNROLL for (int j = 0; j < vectors; j++) sum[i][j] =
+    I8_UNROLL for (size_t i = 0; i < rows; i++) I8_UNROLL for (size_t j = 0; j < vectors; j++) sum[i][j] =
         vsum_of(VI_DOT_OFFSET ? vi_load_cells(start + j * VF_LANES * I8_CELL) : vi_set1(0));
     GEMM_LINKS for (; q + VI_CODE_CELLS <= quads; q += VI_CODE_CELLS, w += VI_CODE_CELLS * w_stride)
         i8_link(sum, VI_CODE_CELLS, x + q * I8_CELL, x_stride, w, w_stride, rows, vectors);
@@ -144,7 +144,7 @@ typedef struct i8_tile {
 
 typedef void i8_function(const i8_tile *t);
 
-TRN_INLINE void i8_run(const i8_tile *t, const int rows, const int vectors) {
+TRN_INLINE void i8_run(const i8_tile *t, const size_t rows, const size_t vectors) {
     i8_sums sum;
     const char *w = t->w;
     const float *init = t->init;
@@ -152,7 +152,7 @@ TRN_INLINE void i8_run(const i8_tile *t, const int rows, const int vectors) {
     for (size_t plane = 0; plane < t->used; plane++) {
         i8_accumulate(sum, t->quads, t->x, t->x_stride, w, t->w_stride, rows, vectors);
         w += (t->quads + 1) * t->w_stride;
-        I8_UNROLL for (int i = 0; i < rows; i++) I8_UNROLL for (int j = 0; j < vectors; j++) {
+        I8_UNROLL for (size_t i = 0; i < rows; i++) I8_UNROLL for (size_t j = 0; j < vectors; j++) {
             const vf before = vf_load(init + i * init_stride + j * VF_LANES), scale = vf_set1(t->x_scales[2 * i]);
             vf_store(t->y + i * t->y_stride + j * VF_LANES,
                      i8_value(before, vsum_total(sum[i][j]), scale, w + j * VF_LANES * I8_CELL));

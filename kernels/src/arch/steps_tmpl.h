@@ -59,14 +59,14 @@ TRN_INLINE size_t steps_part(const steps_operands *o, size_t i, size_t length, s
 // sums[columns from `column` on] = init + x W + h R, over `panels` panels of `width` columns, of which those of
 // `vectors` vectors from `within` on are computed.
 TRN_INLINE void steps_run(const trn_steps *s, const steps_operands *o, size_t column, size_t width, size_t within,
-                          float *sums, const int panels, const int vectors) {
+                          float *sums, const size_t panels, const size_t vectors) {
     gemm_sums sum;
     const size_t first = column + within;
-    TRN_UNROLL for (int p = 0; p < panels; p++) TRN_UNROLL for (int j = 0; j < vectors; j++) sum[0][p][j] =
+    TRN_UNROLL for (size_t p = 0; p < panels; p++) TRN_UNROLL for (size_t j = 0; j < vectors; j++) sum[0][p][j] =
         vf_load(o->init + first + (size_t)p * width + (size_t)j * VF_LANES);
     gemm_accumulate(sum, s->k, o->x, 0, (const float *)s->w + column * s->k + within, width, width * s->k, 1, panels, vectors);
     gemm_accumulate(sum, s->n, o->h, 0, (const float *)s->r + column * s->n + within, width, width * s->n, 1, panels, vectors);
-    TRN_UNROLL for (int p = 0; p < panels; p++) TRN_UNROLL for (int j = 0; j < vectors; j++)
+    TRN_UNROLL for (size_t p = 0; p < panels; p++) TRN_UNROLL for (size_t j = 0; j < vectors; j++)
         vf_store(sums + first + (size_t)p * width + (size_t)j * VF_LANES, sum[0][p][j]);
 }
 
@@ -143,20 +143,20 @@ TRN_SLOT void TRN_KERNEL(f32_lstm_steps)(const trn_steps *s) {
 // Panels of the GRU that resets after its product, from unit `unit` on: the hidden gate's chain ends with x, which goes
 // to x_part, and h starts one of its own.
 TRN_INLINE void steps_gru_run(const trn_steps *s, const steps_operands *o, size_t unit, float *x_part,
-                              const int panels) {
+                              const size_t panels) {
     enum { GATE = CELL_BLOCK / VF_LANES, VECTORS = 3 * GATE, WIDTH = 3 * CELL_BLOCK };
     const size_t column = 3 * unit;
     gemm_sums sum;
-    TRN_UNROLL for (int p = 0; p < panels; p++) TRN_UNROLL for (int j = 0; j < VECTORS; j++) sum[0][p][j] =
+    TRN_UNROLL for (size_t p = 0; p < panels; p++) TRN_UNROLL for (size_t j = 0; j < VECTORS; j++) sum[0][p][j] =
         vf_load(o->init + column + (p * VECTORS + j) * VF_LANES);
     gemm_accumulate(sum, s->k, o->x, 0, (const float *)s->w + column * s->k, WIDTH, WIDTH * s->k, 1, panels, VECTORS);
-    TRN_UNROLL for (int p = 0; p < panels; p++) TRN_UNROLL for (int j = 0; j < GATE; j++) {
+    TRN_UNROLL for (size_t p = 0; p < panels; p++) TRN_UNROLL for (size_t j = 0; j < GATE; j++) {
         const size_t at = unit + (size_t)(p * GATE + j) * VF_LANES;
         vf_store(x_part + at, sum[0][p][2 * GATE + j]);
         sum[0][p][2 * GATE + j] = vf_load(s->hidden_init + at);
     }
     gemm_accumulate(sum, s->n, o->h, 0, (const float *)s->r + column * s->n, WIDTH, WIDTH * s->n, 1, panels, VECTORS);
-    TRN_UNROLL for (int p = 0; p < panels; p++) TRN_UNROLL for (int j = 0; j < VECTORS; j++)
+    TRN_UNROLL for (size_t p = 0; p < panels; p++) TRN_UNROLL for (size_t j = 0; j < VECTORS; j++)
         vf_store(s->scratch + column + (p * VECTORS + j) * VF_LANES, sum[0][p][j]);
 }
 static TRN_NOINLINE void steps_gru_one(const trn_steps *s, const steps_operands *o, size_t unit, float *x_part) {
