@@ -74,7 +74,7 @@ TRN_INLINE void gemm_accumulate(gemm_sums sum, size_t count, const float *x, con
                                 const size_t w_stride, const size_t w_panel, const size_t rows, const size_t panels,
                                 const size_t vectors) {
     const float *each[VF_TILE_ROWS];
-    TRN_UNROLL for (size_t i = 0; i < rows; i++) each[i] = x + i * x_stride;
+    TRN_UNROLL for (size_t i = 0; i < rows; i++) each[i] = x + (ptrdiff_t)i * x_stride;
     GEMM_LINKS for (size_t k = 0; k < count; k++, w += w_stride)
         gemm_link(sum, k, each, w, w_panel, rows, panels, vectors);
 }
@@ -82,7 +82,7 @@ TRN_INLINE void gemm_accumulate(gemm_sums sum, size_t count, const float *x, con
 // Adds the tile's links, and fetches.
 TRN_INLINE void gemm_fetch(gemm_sums sum, const gemm_tile *t, const size_t rows, const size_t vectors) {
     const float *w = t->w, *fetch = t->fetch, *each[VF_TILE_ROWS];
-    TRN_UNROLL for (size_t i = 0; i < rows; i++) each[i] = t->x + i * t->x_stride;
+    TRN_UNROLL for (size_t i = 0; i < rows; i++) each[i] = t->x + (ptrdiff_t)i * t->x_stride;
     for (size_t k = 0; k < t->k; k++, w += t->w_stride, fetch += t->fetch_step) {
         vf_fetch(w + GEMM_FETCH_LINKS * t->w_stride), vf_fetch(fetch);
         gemm_link(sum, k, each, w, t->w_panel, rows, 1, vectors);
@@ -96,7 +96,7 @@ TRN_INLINE void gemm_run(const gemm_tile *t, const size_t rows, const size_t pan
     TRN_UNROLL for (size_t i = 0; i < rows; i++)
         TRN_UNROLL for (size_t p = 0; p < panels; p++)
             TRN_UNROLL for (size_t j = 0; j < vectors; j++)
-                sum[i][p][j] = vf_load(init + i * t->init_stride + (size_t)p * width + (size_t)j * VF_LANES);
+                sum[i][p][j] = vf_load(init + (ptrdiff_t)i * t->init_stride + (size_t)p * width + (size_t)j * VF_LANES);
     if (rows >= GEMM_FETCH_ROWS && t->fetch_step) gemm_fetch(sum, t, rows, vectors);
     else gemm_accumulate(sum, t->k, t->x, t->x_stride, t->w, t->w_stride, t->w_panel, rows, panels, vectors);
     float *y = t->y;
@@ -104,7 +104,7 @@ TRN_INLINE void gemm_run(const gemm_tile *t, const size_t rows, const size_t pan
     TRN_UNROLL for (size_t i = 0; i < rows; i++)
         TRN_UNROLL for (size_t p = 0; p < panels; p++)
             TRN_UNROLL for (size_t j = 0; j < vectors; j++)
-                vf_store(y + i * y_stride + (size_t)p * width + (size_t)j * VF_LANES, sum[i][p][j]);
+                vf_store(y + (ptrdiff_t)i * y_stride + (size_t)p * width + (size_t)j * VF_LANES, sum[i][p][j]);
 }
 
 // Each size in a function of its own: together, they spoil each other's registers and alignment. eights: columns / 8.

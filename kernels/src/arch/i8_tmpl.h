@@ -153,8 +153,8 @@ TRN_INLINE void i8_run(const i8_tile *t, const size_t rows, const size_t vectors
         i8_accumulate(sum, t->quads, t->x, t->x_stride, w, t->w_stride, rows, vectors);
         w += (t->quads + 1) * t->w_stride;
         I8_UNROLL for (size_t i = 0; i < rows; i++) I8_UNROLL for (size_t j = 0; j < vectors; j++) {
-            const vf before = vf_load(init + i * init_stride + j * VF_LANES), scale = vf_set1(t->x_scales[2 * i]);
-            vf_store(t->y + i * t->y_stride + j * VF_LANES,
+            const vf before = vf_load(init + (ptrdiff_t)i * init_stride + j * VF_LANES), scale = vf_set1(t->x_scales[2 * i]);
+            vf_store(t->y + (ptrdiff_t)i * t->y_stride + j * VF_LANES,
                      i8_value(before, vsum_total(sum[i][j]), scale, w + j * VF_LANES * I8_CELL));
         }
         w += t->w_stride, init = t->y, init_stride = t->y_stride;
