@@ -223,7 +223,8 @@ TRN_SLOT void TRN_KERNEL(f32_gemm)(size_t m, size_t n, size_t k, const float *x,
     const size_t init_step = init != NULL;
     gemm_tile t = {k, x, x_stride, w, panel, 0, w, 0, init ? init : zeros, init ? init_stride : 0, y, y_stride};
     if (m == 0) return;
-    const gemm_walk walk = m == 1 ? (gemm_walk){1, 1, 0, gemm_tiles[1][2] != NULL, 0} : gemm_walk_of(m, n * k > GEMM_FETCH_FLOATS);
+    const gemm_walk alone = {1, 1, 0, gemm_tiles[1][2] != NULL, 0};  // without divisions
+    const gemm_walk walk = m == 1 ? alone : gemm_walk_of(m, n * k > GEMM_FETCH_FLOATS);
     for (size_t column = 0, padded; column < n; column += padded) {
         const size_t left = (n - column + 15) / 16 * 16, width = left < panel ? left : panel;
         gemm_function *run = gemm_whole(m, width, left, &padded);
