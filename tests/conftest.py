@@ -48,3 +48,12 @@ def loaded(made):
     import tinyrnn
 
     return lambda name, **keywords: tinyrnn.load(made(name, **keywords))
+
+
+@pytest.fixture
+def program(monkeypatch):
+    """The program of benchmarks/step.c, which the benchmarks then run; with `step_program.with_program`."""
+    from step_program import PROGRAMS
+
+    monkeypatch.setenv("TINYRNN_BENCH_STEP", str(PROGRAMS[0]))
+    return PROGRAMS[0]

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import zoo
+from step_program import with_program
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))  # at the end: the package that is tested stays the one that is installed
@@ -26,15 +27,7 @@ from benchmarks import engines, oracle, report, timing, workloads  # noqa: E402
 from benchmarks.timing import Row  # noqa: E402
 from benchmarks.workloads import Workload  # noqa: E402
 
-PROGRAMS = [path for path in (ROOT / "build" / folder / "step" for folder in ("kernels", "bench")) if path.is_file()]
-with_program = pytest.mark.skipif(not PROGRAMS, reason="make test builds benchmarks/step.c first")
 TINY = Workload("step", "lstm", 8, 8)
-
-
-@pytest.fixture
-def program(monkeypatch):
-    monkeypatch.setenv("TINYRNN_BENCH_STEP", str(PROGRAMS[0]))
-    return PROGRAMS[0]
 
 
 def bench(*arguments, **more):
