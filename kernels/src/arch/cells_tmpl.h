@@ -5,14 +5,19 @@
 enum { CELL_BLOCK = 16 };  // units of a block of gates
 
 // Where the first gate of unit `at` stands among blocks of `gates` gates.
-TRN_INLINE size_t cell_gate(size_t at, size_t gates) { return at / CELL_BLOCK * CELL_BLOCK * gates + at % CELL_BLOCK; }
-// Units of the vector at `at`, of n.
-TRN_INLINE size_t cell_lanes(size_t n, size_t at) { return n - at < VF_LANES ? n - at : VF_LANES; }
-TRN_INLINE vf cell_load(const float *p, size_t lanes) { return lanes == VF_LANES ? vf_load(p) : vf_load_n(p, lanes); }
-TRN_INLINE void cell_store(float *p, vf a, size_t lanes) {
-    if (lanes == VF_LANES) vf_store(p, a);
-    else vf_store_n(p, a, lanes);
+TRN_INLINE size_t cell_gate(size_t at, size_t gates) { return at + at / CELL_BLOCK * CELL_BLOCK * (gates - 1); }
+
+// How far the vector behind that of unit `at` is from it, where blocks are `block` floats apart.
+TRN_INLINE size_t cell_next(size_t at, size_t block) {
+    return (at + VF_LANES) % CELL_BLOCK ? VF_LANES : VF_LANES + block - CELL_BLOCK;
 }
+
+// Cells work on whole vectors: on those of the n units where they are, on what is left in a copy.
+typedef struct cell_rest {
+    float a[VF_LANES], b[VF_LANES];
+} cell_rest;
+TRN_INLINE size_t cell_whole(size_t n) { return n / VF_LANES * VF_LANES; }
+TRN_INLINE void cell_copy(float *to, const float *from, size_t n) { memcpy(to, from, n * sizeof *to); }
 
 // What a step reads next is fetched while its activations are computed: of `weights`, with the vector of units at `at`,
 // about as much as arrives meanwhile. NULL: nothing.

@@ -34,12 +34,17 @@
 
 // What a kernel is made of must be inlined in it, and its loops over a few accumulators unrolled away. A function round a
 // short loop begins a line of the cache: where the linker puts it made a step a third slower.
+#if defined(__clang__)
+#define TRN_NOINLINE __attribute__((noinline, aligned(64)))
+#elif defined(__GNUC__)
+#define TRN_NOINLINE __attribute__((noinline, noclone, aligned(64)))
+#else
+#define TRN_NOINLINE __declspec(noinline)
+#endif
 #if defined(__GNUC__)
 #define TRN_INLINE static inline __attribute__((always_inline, unused))
-#define TRN_NOINLINE __attribute__((noinline, aligned(64)))
 #else
 #define TRN_INLINE static __forceinline
-#define TRN_NOINLINE __declspec(noinline)
 #endif
 #if defined(__clang__)
 #define TRN_UNROLL       _Pragma("clang loop unroll(full)")
