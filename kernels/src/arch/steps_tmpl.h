@@ -32,11 +32,7 @@ static void steps_end(const trn_steps *s, const steps_state *state) {
 
 // The hidden state is the output of step `at`.
 TRN_INLINE void steps_put(const trn_steps *s, size_t at, const float *h) {
-    if (!s->y) return;
-    float *y = s->y + (ptrdiff_t)at * s->y_stride;
-    size_t i = 0;
-    for (; i + VF_LANES <= s->n; i += VF_LANES) vf_store(y + i, vf_load(h + i));
-    if (i < s->n) vf_store_n(y + i, vf_load(h + i), s->n - i);
+    if (s->y) memcpy(s->y + (ptrdiff_t)at * s->y_stride, h, s->n * sizeof *h);
 }
 
 // What the panels of a step read beside the weights, and whether they are walked from the last one to the first. Steps
