@@ -100,7 +100,7 @@ TRN_INLINE void i8_products(i8_sums sum, const size_t cells, const vcodes code[V
     }
 }
 
-// Those with `cells` cells: VI_CODE_CELLS, or 1.
+// Those with `cells` cells: VI_CODE_CELLS(vectors), VI_DOT_CELLS or 1.
 TRN_INLINE void i8_link(i8_sums sum, const size_t cells, const int8_t *x, size_t x_stride, const char *w,
                         const size_t w_stride, const size_t rows, const size_t vectors) {
     vcodes code[VI_TILE_ROWS];
@@ -109,17 +109,30 @@ TRN_INLINE void i8_link(i8_sums sum, const size_t cells, const int8_t *x, size_t
         i8_products(sum, cells < VI_DOT_CELLS ? cells : VI_DOT_CELLS, code, c, w, w_stride, rows, vectors);
 }
 
-// quads: cells of a column, k / 4 rounded up. w: rows of cells, w_stride bytes apart, then start values, then scales.
-TRN_INLINE void i8_accumulate(i8_sums sum, size_t quads, const int8_t *x, size_t x_stride, const char *w,
+// Those with the last cells of a column, fewer than VI_CODE_CELLS(vectors).
+TRN_INLINE void i8_last_links(i8_sums sum, size_t cells, const int8_t *x, size_t x_stride, const char *w,
                               const size_t w_stride, const size_t rows, const size_t vectors) {
-    const char *start = w + quads * w_stride;
-    size_t q = 0;
+    if (VI_DOT_CELLS > 1 && VI_CODE_CELLS(vectors) > VI_DOT_CELLS && cells >= VI_DOT_CELLS) {
+        i8_link(sum, VI_DOT_CELLS, x, x_stride, w, w_stride, rows, vectors);
+        cells -= VI_DOT_CELLS, x += VI_DOT_CELLS * I8_CELL, w += VI_DOT_CELLS * w_stride;
+    }
+    TRN_ROLLED for (; cells > 0; cells--, x += I8_CELL, w += w_stride)
+        i8_link(sum, 1, x, x_stride, w, w_stride, rows, vectors);
+}
+
+// quads: cells of a column, k / 4 rounded up. w: rows of cells, w_stride bytes apart, then start values, then scales,
+// whose address it returns.
+TRN_INLINE const char *i8_accumulate(i8_sums sum, size_t quads, const int8_t *x, size_t x_stride, const char *w,
+                                     const size_t w_stride, const size_t rows, const size_t vectors) {
+    const size_t cells = VI_CODE_CELLS(vectors), left = quads % cells;
+    const char *const start = w + quads * w_stride, *const whole = start - left * w_stride;
+    const int8_t *const last = x + (quads - left) * I8_CELL;
     I8_UNROLL for (size_t i = 0; i < rows; i++) I8_UNROLL for (size_t j = 0; j < vectors; j++) sum[i][j] =
         vsum_of(VI_DOT_OFFSET ? vi_load_cells(start + j * VF_LANES * I8_CELL) : vi_set1(0));
-    GEMM_LINKS for (; q + VI_CODE_CELLS <= quads; q += VI_CODE_CELLS, w += VI_CODE_CELLS * w_stride)
-        i8_link(sum, VI_CODE_CELLS, x + q * I8_CELL, x_stride, w, w_stride, rows, vectors);
-    if (VI_CODE_CELLS > 1) TRN_ROLLED for (; q < quads; q++, w += w_stride)
-        i8_link(sum, 1, x + q * I8_CELL, x_stride, w, w_stride, rows, vectors);
+    GEMM_LINKS for (; w != whole; x += cells * I8_CELL, w += cells * w_stride)
+        i8_link(sum, cells, x, x_stride, w, w_stride, rows, vectors);
+    if (left) i8_last_links(sum, left, last, x_stride, whole, w_stride, rows, vectors);
+    return start + w_stride;
 }
 
 // init + what a sum stands for. scales: those of the columns.
@@ -150,8 +163,7 @@ TRN_INLINE void i8_run(const i8_tile *t, const size_t rows, const size_t vectors
     const float *init = t->init;
     ptrdiff_t init_stride = t->init_stride;
     for (size_t plane = 0; plane < t->used; plane++) {
-        i8_accumulate(sum, t->quads, t->x, t->x_stride, w, t->w_stride, rows, vectors);
-        w += (t->quads + 1) * t->w_stride;
+        w = i8_accumulate(sum, t->quads, t->x, t->x_stride, w, t->w_stride, rows, vectors);
         I8_UNROLL for (size_t i = 0; i < rows; i++) I8_UNROLL for (size_t j = 0; j < vectors; j++) {
             const vf before = vf_load(init + (ptrdiff_t)i * init_stride + j * VF_LANES), scale = vf_set1(t->x_scales[2 * i]);
             vf_store(t->y + (ptrdiff_t)i * t->y_stride + j * VF_LANES,
@@ -173,9 +185,6 @@ TRN_INLINE void i8_run(const i8_tile *t, const size_t rows, const size_t vectors
 #else
 #define I8_WIDTHS(F) F(1)
 #endif
-
-// The width of the panel that such a tile works on, where that is always all it takes.
-#define I8_WIDTH(sixteens, width) (VI_ROW_SUMS >= 8 ? 16 * (size_t)(sixteens) : (width))
 
 #define I8_ROW(sixteens)      I8_TILE(i8_row_##sixteens, 1, 2 * sixteens)
 #define I8_ROW_NAME(sixteens) i8_row_##sixteens,

@@ -86,7 +86,7 @@ TRN_INLINE vm vi_is_negative(vi a) { return _mm256_castsi256_ps(a); }
 TRN_INLINE vf vi_to_vf(vi a) { return _mm256_cvtepi32_ps(a); }
 
 #define VI_DOT_OFFSET 127
-#define VI_CODE_CELLS 1
+#define VI_CODE_CELLS(vectors) 1
 #define VI_DOT_CELLS 1
 #define VI_AHEAD 0
 #define VI_TILE_ROWS 4

@@ -181,21 +181,25 @@ TRN_INLINE vi vi_load_cells(const void *p) {
     const int32_t *cells = p;
     return (vi){vld1q_s32(cells), vld1q_s32(cells + 4)};
 }
-TRN_INLINE uint32x4_t vec_store_codes(int8_t *p, vi first, vi second) {
-    const int16x8_t a = vcombine_s16(vqmovn_s32(first.low), vqmovn_s32(first.high));
-    const int16x8_t b = vcombine_s16(vqmovn_s32(second.low), vqmovn_s32(second.high));
-    const int8x16_t codes = vcombine_s8(vqmovn_s16(a), vqmovn_s16(b));
+// The lower halves of all lanes.
+TRN_INLINE int16x8_t vec_halves(vi a) {
+    return vuzpq_s16(vreinterpretq_s16_s32(a.low), vreinterpretq_s16_s32(a.high)).val[0];
+}
+TRN_INLINE int8x16_t vec_store_codes(int8_t *p, vi first, vi second) {
+    const int8x16_t a = vreinterpretq_s8_s16(vec_halves(first)), b = vreinterpretq_s8_s16(vec_halves(second));
+    const int8x16_t codes = vuzpq_s8(a, b).val[0];
     vst1q_s8(p, codes);
-    return vpaddlq_u16(vpaddlq_u8(vreinterpretq_u8_s8(vabsq_s8(codes))));
+    return codes;
 }
 TRN_INLINE vi vi_store_codes(int8_t *p, const vi q[4]) {
-    return (vi){vreinterpretq_s32_u32(vec_store_codes(p, q[0], q[1])),
-                vreinterpretq_s32_u32(vec_store_codes(p + 16, q[2], q[3]))};
+    const int8x16_t a = vec_store_codes(p, q[0], q[1]), b = vec_store_codes(p + 16, q[2], q[3]);
+    const uint8x16_t sizes = vreinterpretq_u8_s8(vaddq_s8(vabsq_s8(a), vabsq_s8(b)));  // at most 254
+    return (vi){vreinterpretq_s32_u32(vpaddlq_u16(vpaddlq_u8(sizes))), vdupq_n_s32(0)};
 }
 TRN_INLINE int8x16_t vec_bytes(int32x4_t cells) { return vreinterpretq_s8_s32(cells); }
 
 #if defined(TRN_NEON_DOT)
-#define VI_CODE_CELLS 4
+#define VI_CODE_CELLS(vectors) 4
 #define VI_DOT_CELLS 1
 #define VI_TILE_ROWS 4
 #define VI_ROW_SUMS 8
@@ -220,21 +224,33 @@ TRN_INLINE vsum vsum_dot(vsum sums, vcodes x, const int c, const vi w[VI_DOT_CEL
 #else
 // Two products of -127 to 127 fit 16 bits. Of two cells those at the same place share a lane before they widen, and a
 // column has two sums until the end.
-#define VI_CODE_CELLS 2
 #define VI_DOT_CELLS 2
 #define VI_TILE_ROWS 1
 #if defined(__aarch64__)
+#define VI_CODE_CELLS(vectors) ((vectors) > 4 ? 2 : 4)  // for want of registers
 #define VI_ROW_SUMS 6
 #else
+#define VI_CODE_CELLS(vectors) 2
 #define VI_ROW_SUMS 2
 #endif
-typedef int32x4x2_t vcodes;
+typedef struct {
+    int32x4_t cell[VI_CODE_CELLS(1)];
+} vcodes;
 TRN_INLINE vcodes vcodes_load(const int8_t *p, const int cells) {
     const int32_t *cell = (const int32_t *)(const void *)p;
 #if defined(__aarch64__)
-    if (cells == 2) return vld2q_dup_s32(cell);
+    if (cells == 4) {
+        const int32x4x4_t all = vld4q_dup_s32(cell);
+        return (vcodes){{all.val[0], all.val[1], all.val[2], all.val[3]}};
+    }
+    if (cells == 2) {
+        const int32x4x2_t all = vld2q_dup_s32(cell);
+        return (vcodes){{all.val[0], all.val[1]}};
+    }
 #endif
-    return (vcodes){{vld1q_dup_s32(cell), cells == 2 ? vld1q_dup_s32(cell + 1) : vdupq_n_s32(0)}};
+    vcodes codes;
+    for (int i = 0; i < cells; i++) codes.cell[i] = vld1q_dup_s32(cell + i);
+    return codes;
 }
 typedef struct {
     int32x4_t pair[4];  // two columns each
@@ -253,9 +269,9 @@ TRN_INLINE int32x4_t vec_pairs(int32x4_t a, int32x4_t b) {
 TRN_INLINE vi vsum_total(vsum sums) {
     return (vi){vec_pairs(sums.pair[0], sums.pair[1]), vec_pairs(sums.pair[2], sums.pair[3])};
 }
-// Four columns: two cells of each, of which a register holds one.
-TRN_INLINE void vec_dot(int32x4_t pair[2], vcodes x, int32x4_t w0, int32x4_t w1, const int cells) {
-    const int8x16_t a = vec_bytes(x.val[0]), b = vec_bytes(x.val[1]), c = vec_bytes(w0), d = vec_bytes(w1);
+// Four columns: two cells of each, of which a register holds one; x: their codes.
+TRN_INLINE void vec_dot(int32x4_t pair[2], const int32x4_t *x, int32x4_t w0, int32x4_t w1, const int cells) {
+    const int8x16_t a = vec_bytes(x[0]), b = vec_bytes(x[cells - 1]), c = vec_bytes(w0), d = vec_bytes(w1);
     int16x8_t low = vmull_s8(vget_low_s8(c), vget_low_s8(a)), high = vmull_s8(vget_high_s8(c), vget_high_s8(a));
     if (cells > 1) {
         low = vmlal_s8(low, vget_low_s8(d), vget_low_s8(b));
@@ -264,9 +280,8 @@ TRN_INLINE void vec_dot(int32x4_t pair[2], vcodes x, int32x4_t w0, int32x4_t w1,
     pair[0] = vpadalq_s16(pair[0], low), pair[1] = vpadalq_s16(pair[1], high);
 }
 TRN_INLINE vsum vsum_dot(vsum sums, vcodes x, const int c, const vi w[VI_DOT_CELLS], const int cells) {
-    (void)c;
-    vec_dot(sums.pair, x, w[0].low, w[cells - 1].low, cells);
-    vec_dot(sums.pair + 2, x, w[0].high, w[cells - 1].high, cells);
+    vec_dot(sums.pair, x.cell + c, w[0].low, w[cells - 1].low, cells);
+    vec_dot(sums.pair + 2, x.cell + c, w[0].high, w[cells - 1].high, cells);
     return sums;
 }
 #endif

@@ -100,11 +100,12 @@ TRN_INLINE int32_t vi_sum_across(vi a) { return a; }
 TRN_INLINE vi vf_to_vi(vf a) { return (vi)rintf(a); }
 
 // Products of 8-bit numbers. Codes, the numbers to multiply by, are -127 to 127, kept as bytes with VI_DOT_OFFSET added.
-// A cell holds four bytes; codes are loaded for VI_CODE_CELLS of them, a product takes VI_DOT_CELLS of a column at once. The
-// tiles of products: rows of the largest one (1 or 4); how many times eight columns the registers hold the sums of one
-// row (2, 6 or 8), and those whose values from before they hold as well; VI_AHEAD, as VF_AHEAD.
+// A cell holds four bytes; codes are loaded for VI_CODE_CELLS of them where there are sums of so many vectors, a product
+// takes VI_DOT_CELLS of a column at once. The tiles of products: rows of the largest one (1 or 4); how many times eight
+// columns the registers hold the sums of one row (2, 6 or 8), and those whose values from before they hold as well;
+// VI_AHEAD, as VF_AHEAD.
 #define VI_DOT_OFFSET 0
-#define VI_CODE_CELLS 1
+#define VI_CODE_CELLS(vectors) 1
 #define VI_DOT_CELLS 1
 #define VI_AHEAD 0
 #define VI_TILE_ROWS 1
@@ -116,7 +117,7 @@ TRN_INLINE vi vi_load_cells(const void *p) {
     memcpy(&cell, p, sizeof cell);
     return cell;
 }
-// So many cells of codes, 1 or VI_CODE_CELLS, in a form in which every lane can be multiplied by them.
+// So many cells of codes, 1, VI_DOT_CELLS or VI_CODE_CELLS, in a form in which every lane can be multiplied by them.
 typedef vi vcodes;
 TRN_INLINE vcodes vcodes_load(const int8_t *p, const int cells) { return (void)cells, vi_load_cells(p); }
 // The sums of a vector of columns in the form that products are added to: from where they start, and to what they are.

@@ -86,7 +86,7 @@ TRN_INLINE vm vi_is_negative(vi a) { return vi_as_vf(vi_shift_right(a, 31)); }
 TRN_INLINE vf vi_to_vf(vi a) { return (vf){_mm_cvtepi32_ps(a.low), _mm_cvtepi32_ps(a.high)}; }
 
 #define VI_DOT_OFFSET 0
-#define VI_CODE_CELLS 1
+#define VI_CODE_CELLS(vectors) 1
 #define VI_DOT_CELLS 1
 #define VI_AHEAD 0
 #define VI_TILE_ROWS 1
