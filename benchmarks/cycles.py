@@ -35,9 +35,9 @@ ITERATIONS = 200
 LANES = {"fmla": 4, "sdot": 16} | dict.fromkeys(("smull", "smull2", "smlal", "smlal2"), 8)  # products an instruction
 DIVISION = "fdiv"
 
-NEON = ("steps_8", "steps_6", "gemm_6x2", "i8_step_2", "i8_step_3", "f32_lstm_cell", "f32_gru_cell", "i8_lstm_cell")
-DOTPROD = ("i8_step_4", "i8_step_gru", "i8_lstm_cell")
-SHOWN = {"neon": NEON, "dotprod": DOTPROD}  # functions with or without the instruction set behind their names
+NEON = ("steps_8", "steps_6", "gemm_6x2", "i8_step_4", "i8_step_3", "cell_f32_lstm", "cell_f32_gru", "cell_i8_lstm")
+DOTPROD = ("i8_step_4", "i8_step_gru", "cell_i8_lstm")
+SHOWN = {"neon": NEON, "dotprod": DOTPROD}
 
 
 class Board(NamedTuple):
@@ -137,7 +137,7 @@ def loop_table(loops: dict[str, dict[str, Loop]]) -> list[str]:
     for board in BOARDS:
         for isa in ("neon", "dotprod") if board.isa == "dotprod" else (board.isa,):
             for name in SHOWN[isa]:
-                loop = loops[isa].get(name) or loops[isa][f"{name}_{isa}"]
+                loop = loops[isa][name]
                 cycles, divisions = estimate(loop, board.model), loop.counts[DIVISION]
                 each = "" if divisions else " to ".join(f"{total / loop.products:.3f}" for total in cycles)
                 cells = [isa, f"`{name}`", board.model, len(loop.lines), "" if divisions else loop.products]
