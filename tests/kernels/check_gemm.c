@@ -8,11 +8,9 @@ typedef struct problem {
     check_buffer x, w, init;  // sized exactly, so that a read beyond them meets a guard
 } problem;
 
-static problem random_problem(size_t largest, int wild) {
-    problem p;
+static problem random_problem(size_t n, size_t k, int wild) {
+    problem p = {.n = n, .k = k};
     p.m = check_random() % 3 == 0 ? 1 : check_between(1, 20);
-    p.n = check_between(1, largest);
-    p.k = check_between(0, 40);
     p.panel = 16 * check_between(1, 4);
     p.x_stride = p.k + check_between(0, 3);
     p.with_init = check_random() % 4 != 0;
@@ -154,23 +152,31 @@ static void class_of_rounding(const trn_ukernels *table) {
                    j, (double)y[j]);
 }
 
-static void family(const trn_ukernels *scalar, const trn_ukernels *table) {
+static void compare(const trn_ukernels *table, problem p) {
     const trn_ukernels *reference = check_reference(table);
+    check_buffer expected = naive(&p, table->fused), got = run(table, &p),
+                 split = run_in_two(table, &p, check_between(0, p.k));
+    check_arrays(&expected, &got, "f32_gemm beside a loop");
+    check_arrays(&expected, &split, "f32_gemm in two parts of k");
+    if (table != reference) {
+        check_buffer same = run(reference, &p);
+        check_arrays(&same, &got, "f32_gemm");
+        check_free(&same);
+    }
+    check_that(check_guards(&p.x) && check_guards(&p.w) && check_guards(&p.init), "f32_gemm wrote to an input");
+    check_free(&expected), check_free(&got), check_free(&split), free_problem(&p);
+}
+
+static void family(const trn_ukernels *scalar, const trn_ukernels *table) {
     (void)scalar;  // its multiply-add is fused
     class_of_rounding(table);
     for (int i = 0; i < 600; i++) {
-        problem p = random_problem(i % 10 == 0 ? 300 : 90, i % 3 == 0);
-        check_buffer expected = naive(&p, table->fused), got = run(table, &p),
-                     split = run_in_two(table, &p, check_between(0, p.k));
-        check_arrays(&expected, &got, "f32_gemm beside a loop");
-        check_arrays(&expected, &split, "f32_gemm in two parts of k");
-        if (table != reference) {
-            check_buffer same = run(reference, &p);
-            check_arrays(&same, &got, "f32_gemm");
-            check_free(&same);
-        }
-        check_that(check_guards(&p.x) && check_guards(&p.w) && check_guards(&p.init), "f32_gemm wrote to an input");
-        check_free(&expected), check_free(&got), check_free(&split), free_problem(&p);
+        const size_t n = check_between(1, i % 10 == 0 ? 300 : 90), k = check_between(0, 40);
+        compare(table, random_problem(n, k, i % 3 == 0));
+    }
+    for (int i = 0; i < 6; i++) {  // weights over 1 MB, which are fetched, in several stretches
+        const size_t n = check_between(300, 340), k = check_between(900, 1700);
+        compare(table, random_problem(n, k, 0));
     }
     if (check.bench) bench(table);
 }

@@ -6,8 +6,12 @@ enum { GEMM_VECTORS = 64 / VF_LANES, GEMM_FLOATS = 96 };  // of the widest panel
 
 // Tiles of several rows read a few columns of a panel, a stride that processors do not follow from page to page. Where
 // the weights are more than the second cache holds, tiles of so many rows fetch them: those of some links ahead, which
-// come out of that cache, and the next panel, which comes into it. Elsewhere it costs more than it saves.
-enum { GEMM_FETCH_ROWS = 4, GEMM_FETCH_LINKS = 8, GEMM_FETCH_FLOATS = 1 << 18 };
+// come out of that cache, and the next stretch, which comes into it. Elsewhere it costs more than it saves.
+enum { GEMM_FETCH_ROWS = 4, GEMM_FETCH_LINKS = 8, GEMM_FETCH_BYTES = 1 << 20 };
+
+// A stretch is as many links of a panel as pass by all rows before the next ones do: all, or of such weights about so
+// many. Two of them, the one at work and the one that is fetched, take half of a second cache of 512 KB.
+enum { GEMM_STRETCH = 512 };
 
 // The columns of a panel that one row takes at once, whose registers hold so many times eight sums: all of them, or half;
 // else 16.
@@ -23,7 +27,7 @@ typedef struct gemm_tile {
     const float *w;      // [k, width], rows w_stride apart
     size_t w_stride;
     size_t w_panel;      // from a panel to the next
-    const float *fetch;  // in the next panel
+    const float *fetch;  // in the next stretch
     size_t fetch_step;   // how far to go on there with each link; 0: nothing is fetched
     const float *init;   // [rows, width], rows init_stride apart
     ptrdiff_t init_stride;
@@ -168,21 +172,23 @@ static void gemm_part(const gemm_tile *whole, gemm_function *run, size_t rows, s
 typedef struct gemm_walk {
     size_t blocks, least, larger;
     int wide;           // a few rows need 32 columns for enough independent chains
-    size_t fetch_step;  // with which the tiles of one panel fetch the next one, all together, or 0
+    size_t stretches;   // of nearly the same size too, in a panel
+    size_t fetch_step;  // with which the tiles of one stretch fetch the next one, all together, or 0
 } gemm_walk;
 
-static gemm_walk gemm_walk_of(size_t m, int fetching) {
+static gemm_walk gemm_walk_of(size_t m, size_t k, int fetching) {
     const size_t blocks = (m + VF_TILE_ROWS - 1) / VF_TILE_ROWS, least = m / blocks, larger = m % blocks;
     const int wide = gemm_tiles[least + (larger > 0)][2] != NULL;
-    return (gemm_walk){blocks, least, larger, wide, fetching ? (16 + blocks - 1) / blocks : 0};
+    const size_t stretches = fetching && k > GEMM_STRETCH ? (k + GEMM_STRETCH / 2) / GEMM_STRETCH : 1;
+    return (gemm_walk){blocks, least, larger, wide, stretches, fetching ? (16 + blocks - 1) / blocks : 0};
 }
 
-// One panel for several rows: a few columns at a time stay in the cache while the rows pass by, and the next panel comes
+// A stretch for several rows: a few columns at a time stay in the cache while the rows pass by, and the next stretch comes
 // nearer. The tile is used for all of them, and left as it was. init_step: 1, or 0 where init is zeros.
-static void gemm_panel(gemm_tile *t, const gemm_walk *walk, size_t width, size_t columns, size_t init_step) {
-    const float *x = t->x, *w = t->w, *init = t->init, *end = w + 2 * t->w_panel;
+static void gemm_stretch(gemm_tile *t, const gemm_walk *walk, size_t width, size_t columns, size_t init_step) {
+    const float *x = t->x, *w = t->w, *init = t->init, *end = w + 2 * t->k * width;
     float *y = t->y;
-    t->fetch = w + t->w_panel;
+    t->fetch = w + t->k * width;
     for (size_t column = 0, step; column < columns; column += step) {
         step = walk->wide && width - column >= 32 ? 32 : 16;
         const size_t wanted = columns - column < step ? columns - column : step;
@@ -198,6 +204,17 @@ static void gemm_panel(gemm_tile *t, const gemm_walk *walk, size_t width, size_t
         }
     }
     t->x = x, t->w = w, t->init = init, t->y = y;
+}
+
+// A panel for several rows. Behind its first stretch, the sums go on from y.
+static void gemm_panel(gemm_tile t, const gemm_walk *walk, size_t width, size_t columns, size_t init_step) {
+    const size_t least = t.k / walk->stretches, larger = t.k % walk->stretches;
+    for (size_t stretch = 0; stretch < walk->stretches; stretch++) {
+        t.k = least + (stretch < larger);
+        gemm_stretch(&t, walk, width, columns, init_step);
+        t.x += t.k, t.w += t.k * width;
+        t.init = t.y, t.init_stride = t.y_stride, init_step = 1;
+    }
 }
 
 // The tile for one row over a whole panel, so that weights are read in memory order, or over two narrow ones, because
@@ -223,14 +240,14 @@ TRN_SLOT void TRN_KERNEL(f32_gemm)(size_t m, size_t n, size_t k, const float *x,
     const size_t init_step = init != NULL;
     gemm_tile t = {k, x, x_stride, w, panel, 0, w, 0, init ? init : zeros, init ? init_stride : 0, y, y_stride};
     if (m == 0) return;
-    const gemm_walk alone = {1, 1, 0, gemm_tiles[1][2] != NULL, 0};  // without divisions
-    const gemm_walk walk = m == 1 ? alone : gemm_walk_of(m, n * k > GEMM_FETCH_FLOATS);
+    const gemm_walk alone = {1, 1, 0, gemm_tiles[1][2] != NULL, 1, 0};  // without divisions
+    const gemm_walk walk = m == 1 ? alone : gemm_walk_of(m, k, n * k * sizeof(float) > GEMM_FETCH_BYTES);
     for (size_t column = 0, padded; column < n; column += padded) {
         const size_t left = (n - column + 15) / 16 * 16, width = left < panel ? left : panel;
         gemm_function *run = gemm_whole(m, width, left, &padded);
         const size_t columns = n - column < padded ? n - column : padded;
         t.w_stride = width, t.w_panel = k * width;
-        if (!run) gemm_panel(&t, &walk, width, columns, init_step);
+        if (!run) gemm_panel(t, &walk, width, columns, init_step);
         else if (columns == padded) run(&t);
         else gemm_part(&t, run, 1, padded, columns);
         t.w += k * padded, t.y += columns, t.init += columns * init_step;
