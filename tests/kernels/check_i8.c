@@ -170,10 +170,9 @@ static float *first_row(const problem *p, const check_buffer *b, ptrdiff_t strid
     return b->data + (stride < 0 ? (ptrdiff_t)(p->m - 1) * -stride : 0);
 }
 
-static problem random_problem(size_t largest_n, size_t largest_k, int extreme) {
+static problem random_problem(size_t n, size_t k, int extreme) {
     static const float range = 0.75f;
     problem p = {.m = check_random() % 3 == 0 ? 1 : check_between(1, 20)};
-    const size_t n = check_between(1, largest_n), k = check_between(0, largest_k);
     p.w = random_matrix(n, k, check_between(1, 2), 16 * check_between(1, 4), extreme);
     p.x_stride = k + check_between(0, 3);
     p.x = check_filled(p.m * p.x_stride, 0);
@@ -262,12 +261,19 @@ static void compare_products(const trn_ukernels *scalar, const trn_ukernels *tab
 }
 
 static void products(const trn_ukernels *scalar, const trn_ukernels *table) {
-    for (int i = 0; i < 600; i++)
-        compare_products(scalar, table, random_problem(i % 10 == 0 ? 300 : 90, i % 9 ? 40 : 300, 0),
-                         "i8_gemm beside a loop");
+    for (int i = 0; i < 600; i++) {
+        const size_t n = check_between(1, i % 10 == 0 ? 300 : 90), k = check_between(0, i % 9 ? 40 : 300);
+        compare_products(scalar, table, random_problem(n, k, 0), "i8_gemm beside a loop");
+    }
     // Sums of pairs, and of all, as large as they get.
-    for (int i = 0; i < 60; i++)
-        compare_products(scalar, table, random_problem(70, i % 4 ? 60 : 6000, 1 + i % 3), "i8_gemm of extremes");
+    for (int i = 0; i < 60; i++) {
+        const size_t n = check_between(1, 70), k = check_between(0, i % 4 ? 60 : 6000);
+        compare_products(scalar, table, random_problem(n, k, 1 + i % 3), "i8_gemm of extremes");
+    }
+    for (int i = 0; i < 6; i++) {  // weights over 1 MB, which are fetched
+        const size_t n = check_between(260, 300), k = check_between(4096, 5000);
+        compare_products(scalar, table, random_problem(n, k, 0), "i8_gemm of many weights");
+    }
 }
 
 /* ---- The check of weights ---------------------------------------------------------------------------------------- */

@@ -75,7 +75,7 @@ TRN_INLINE void i8_step_run(const i8_operands *o, size_t column, size_t width, s
                 vf_store(gate.x_part + j * VF_LANES, value[hidden + j]);
                 value[hidden + j] = vf_load(gate.init + j * VF_LANES);
             }
-        w = i8_accumulate(sum, term->quads, term->codes, 0, w, stride, 1, vectors);
+        w = i8_accumulate(sum, term->quads, term->codes, 0, w, stride, NULL, 0, 1, vectors);
         const vf scale = vf_set1(term->scale);
         I8_UNROLL for (size_t j = 0; j < vectors; j++) {
             const vf before = kept ? value[j] : vf_load(init + j * VF_LANES);

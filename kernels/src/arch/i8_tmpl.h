@@ -121,16 +121,20 @@ TRN_INLINE void i8_last_links(i8_sums sum, size_t cells, const int8_t *x, size_t
 }
 
 // quads: cells of a column, k / 4 rounded up. w: rows of cells, w_stride bytes apart, then start values, then scales,
-// whose address it returns.
+// whose address it returns. fetch: NULL, or where weights lie that will be needed later, of which each row of cells
+// fetches fetch_step bytes.
 TRN_INLINE const char *i8_accumulate(i8_sums sum, size_t quads, const int8_t *x, size_t x_stride, const char *w,
-                                     const size_t w_stride, const size_t rows, const size_t vectors) {
+                                     const size_t w_stride, const char **fetch, const size_t fetch_step,
+                                     const size_t rows, const size_t vectors) {
     const size_t cells = VI_CODE_CELLS(vectors), left = quads % cells;
     const char *const start = w + quads * w_stride, *const whole = start - left * w_stride;
     const int8_t *const last = x + (quads - left) * I8_CELL;
     I8_UNROLL for (size_t i = 0; i < rows; i++) I8_UNROLL for (size_t j = 0; j < vectors; j++) sum[i][j] =
         vsum_of(VI_DOT_OFFSET ? vi_load_cells(start + j * VF_LANES * I8_CELL) : vi_set1(0));
-    GEMM_LINKS for (; w != whole; x += cells * I8_CELL, w += cells * w_stride)
+    GEMM_LINKS for (; w != whole; x += cells * I8_CELL, w += cells * w_stride) {
+        if (fetch) vf_fetch((const float *)*fetch), *fetch += cells * fetch_step;
         i8_link(sum, cells, x, x_stride, w, w_stride, rows, vectors);
+    }
     if (left) i8_last_links(sum, left, last, x_stride, whole, w_stride, rows, vectors);
     return start + w_stride;
 }
@@ -149,6 +153,8 @@ typedef struct i8_tile {
     const float *x_scales;  // of each row, 2 apart
     const char *w;          // rows of cells, w_stride bytes apart; then start values, then scales
     size_t w_stride;
+    const char *fetch;      // in the next panel
+    size_t fetch_step;      // bytes to go on there with each row of cells; 0: nothing is fetched
     const float *init;
     ptrdiff_t init_stride;
     float *y;
@@ -157,13 +163,14 @@ typedef struct i8_tile {
 
 typedef void i8_function(const i8_tile *t);
 
-TRN_INLINE void i8_run(const i8_tile *t, const size_t rows, const size_t vectors) {
+TRN_INLINE void i8_run(const i8_tile *t, const int fetching, const size_t rows, const size_t vectors) {
     i8_sums sum;
-    const char *w = t->w;
+    const char *w = t->w, *fetch = t->fetch;
     const float *init = t->init;
     ptrdiff_t init_stride = t->init_stride;
     for (size_t plane = 0; plane < t->used; plane++) {
-        w = i8_accumulate(sum, t->quads, t->x, t->x_stride, w, t->w_stride, rows, vectors);
+        w = i8_accumulate(sum, t->quads, t->x, t->x_stride, w, t->w_stride, fetching ? &fetch : NULL, t->fetch_step,
+                          rows, vectors);
         I8_UNROLL for (size_t i = 0; i < rows; i++) I8_UNROLL for (size_t j = 0; j < vectors; j++) {
             const vf before = vf_load(init + (ptrdiff_t)i * init_stride + j * VF_LANES), scale = vf_set1(t->x_scales[2 * i]);
             vf_store(t->y + (ptrdiff_t)i * t->y_stride + j * VF_LANES,
@@ -174,8 +181,8 @@ TRN_INLINE void i8_run(const i8_tile *t, const size_t rows, const size_t vectors
 }
 
 // eights: columns / 8.
-#define I8_TILE(name, rows, eights) \
-    static TRN_NOINLINE void name(const i8_tile *t) { i8_run(t, rows, 8 / VF_LANES * (eights)); }
+#define I8_TILE(name, fetching, rows, eights) \
+    static TRN_NOINLINE void name(const i8_tile *t) { i8_run(t, fetching, rows, 8 / VF_LANES * (eights)); }
 
 // F(columns / 16) for the tiles of one row.
 #if VI_ROW_SUMS >= 8
@@ -186,19 +193,25 @@ TRN_INLINE void i8_run(const i8_tile *t, const size_t rows, const size_t vectors
 #define I8_WIDTHS(F) F(1)
 #endif
 
-#define I8_ROW(sixteens)      I8_TILE(i8_row_##sixteens, 1, 2 * sixteens)
+#define I8_ROW(sixteens)      I8_TILE(i8_row_##sixteens, 0, 1, 2 * sixteens)
 #define I8_ROW_NAME(sixteens) i8_row_##sixteens,
 I8_WIDTHS(I8_ROW)
 static i8_function *const i8_row[] = {NULL, I8_WIDTHS(I8_ROW_NAME)};
 #if VI_TILE_ROWS >= 4
-I8_TILE(i8_2x2, 2, 2)
-I8_TILE(i8_3x2, 3, 2)
-I8_TILE(i8_4x2, 4, 2)
+I8_TILE(i8_2x2, 0, 2, 2)
+I8_TILE(i8_3x2, 0, 3, 2)
+I8_TILE(i8_4x2, 0, 4, 2)
+I8_TILE(i8_4x2_fetching, 1, 4, 2)
 #endif
-static i8_function *const i8_rows[VI_TILE_ROWS + 1] = {
-    NULL,   i8_row_1,
+// By whether they fetch, and rows. What f32_gemm fetches out of the second cache comes early enough here: a link of a
+// tile takes longer.
+static i8_function *const i8_rows[2][VI_TILE_ROWS + 1] = {
 #if VI_TILE_ROWS >= 4
-    i8_2x2, i8_3x2, i8_4x2,
+    {NULL, i8_row_1, i8_2x2, i8_3x2, i8_4x2},
+    {NULL, i8_row_1, i8_2x2, i8_3x2, i8_4x2_fetching},
+#else
+    {NULL, i8_row_1},
+    {NULL, i8_row_1},
 #endif
 };
 
@@ -215,21 +228,28 @@ static void i8_part(const i8_tile *whole, i8_function *run, size_t rows, size_t 
         memcpy(whole->y + (ptrdiff_t)i * whole->y_stride, copy + i * width, columns * sizeof *copy);
 }
 
-// A panel: of one row as much at once as the registers hold the sums of, else 16 columns for a few rows.
-TRN_INLINE void i8_panel(const i8_tile *panel, size_t m, size_t width, size_t columns, size_t init_step) {
-    const int wide = VI_TILE_ROWS == 1 || m == 1;
+// A panel: of one row as much at once as the registers hold the sums of, else 16 columns for a few rows. The tile is used
+// for all of it.
+TRN_INLINE void i8_panel(i8_tile *t, size_t m, size_t width, size_t columns, size_t init_step) {
+    const int wide = VI_TILE_ROWS == 1 || m == 1, fetching = t->fetch_step > 0;
     const size_t part = wide ? gemm_part_of(width, VI_ROW_SUMS) : 16;
+    const size_t fetched = t->used * t->quads * t->fetch_step;  // by a tile of all rows
+    const int8_t *x = t->x;
+    const char *w = t->w;
+    const float *x_scales = t->x_scales, *init = t->init;
+    float *y = t->y;
     for (size_t column = 0; column < columns; column += part) {
         const size_t wanted = columns - column < part ? columns - column : part;
-        i8_tile t = *panel;
-        t.w += column * I8_CELL, t.y += column, t.init += column * init_step;
+        t->x = x, t->x_scales = x_scales, t->w = w + column * I8_CELL;
+        t->y = y + column, t->init = init + column * init_step;
         for (size_t row = 0, rows; row < m; row += rows) {
             rows = m - row < VI_TILE_ROWS ? m - row : VI_TILE_ROWS;
-            i8_function *run = wide ? i8_row[part / 16] : i8_rows[rows];
-            if (wanted == part) run(&t);
-            else i8_part(&t, run, rows, part, wanted);
-            t.x += rows * t.x_stride, t.x_scales += 2 * rows;
-            t.y += (ptrdiff_t)rows * t.y_stride, t.init += (ptrdiff_t)rows * t.init_stride;
+            i8_function *run = wide ? i8_row[part / 16] : i8_rows[fetching][rows];
+            if (wanted == part) run(t);
+            else i8_part(t, run, rows, part, wanted);
+            t->x += rows * t->x_stride, t->x_scales += 2 * rows;
+            t->y += (ptrdiff_t)rows * t->y_stride, t->init += (ptrdiff_t)rows * t->init_stride;
+            if (rows == VI_TILE_ROWS) t->fetch += fetched;
         }
     }
 }
@@ -239,20 +259,26 @@ TRN_SLOT void TRN_KERNEL(i8_gemm)(size_t m, size_t n, size_t k, const int8_t *x,
                                 ptrdiff_t init_stride, float *y, ptrdiff_t y_stride) {
     static const float zeros[64];
     const size_t quads = (k + 3) / 4, init_step = init != NULL;
+    // All whole tiles of a panel fetch the next one together.
+    const size_t fetching = used * n * k > GEMM_FETCH_BYTES ? m / VI_TILE_ROWS : 0;
+    const size_t fetch_step = fetching ? 16 * I8_CELL / fetching : 0;
     for (size_t column = 0; column < n && m > 0; column += panel) {
         const size_t left = (n - column + 15) / 16 * 16;
         const size_t width = left < panel ? left : panel, columns = n - column < width ? n - column : width;
-        const i8_tile t = {.quads = quads,
-                           .used = used,
-                           .x = x,
-                           .x_stride = x_stride,
-                           .x_scales = x_scales,
-                           .w = (const char *)w + column * I8_CELL * planes * (quads + 2),
-                           .w_stride = width * I8_CELL,
-                           .init = init ? init + column : zeros,
-                           .init_stride = init ? init_stride : 0,
-                           .y = y + column,
-                           .y_stride = y_stride};
+        const char *cells = (const char *)w + column * I8_CELL * planes * (quads + 2);
+        i8_tile t = {.quads = quads,
+                     .used = used,
+                     .x = x,
+                     .x_stride = x_stride,
+                     .x_scales = x_scales,
+                     .w = cells,
+                     .w_stride = width * I8_CELL,
+                     .fetch = cells + planes * (quads + 2) * width * I8_CELL,
+                     .fetch_step = column + width < n ? fetch_step : 0,
+                     .init = init ? init + column : zeros,
+                     .init_stride = init ? init_stride : 0,
+                     .y = y + column,
+                     .y_stride = y_stride};
         i8_panel(&t, m, width, columns, init_step);
     }
 }
