@@ -215,8 +215,9 @@ static i8_function *const i8_rows[2][VI_TILE_ROWS + 1] = {
 #endif
 };
 
-// A tile of which only so many columns exist in init and y: it works on a copy.
-static void i8_part(const i8_tile *whole, i8_function *run, size_t rows, size_t width, size_t columns) {
+// A tile of which only so many columns exist in init and y: it works on a copy. A function of its own: what surrounds its
+// calls needs the registers.
+static TRN_NOINLINE void i8_part(const i8_tile *whole, i8_function *run, size_t rows, size_t width, size_t columns) {
     float copy[64];
     i8_tile t = *whole;
     memset(copy, 0, sizeof copy);
