@@ -32,12 +32,13 @@ from .counting import Emulated
 
 TOOL = "llvm-mca-19"  # from 19 on it knows the Neoverse N1, the Cortex-A76's sibling
 ITERATIONS = 200
-LANES = {"fmla": 4, "sdot": 16} | dict.fromkeys(("smull", "smull2", "smlal", "smlal2"), 8)  # products an instruction
+LANES = {"fmla": 4, "sdot": 16}  # products an instruction
+LONG = {"8h": 8, "4s": 4}  # likewise of those that double the width, by what they make
 DIVISION = "fdiv"
 
-NEON = ("steps_8", "steps_6", "gemm_6x2", "i8_step_4", "i8_step_3", "cell_f32_lstm", "cell_f32_gru", "cell_i8_lstm")
-DOTPROD = ("i8_step_4", "i8_step_gru", "cell_i8_lstm")
-SHOWN = {"neon": NEON, "dotprod": DOTPROD}
+PRODUCTS = ("steps_8", "steps_6", "gemm_6x2", "i8_step_4", "i8_step_3", "i16_step_4")
+CELLS = ("cell_f32_lstm", "cell_f32_gru", "cell_i8_lstm")
+SHOWN = {"neon": PRODUCTS + CELLS, "dotprod": ("i8_step_4", "i8_step_gru", "i16_step_4", "cell_i8_lstm")}
 
 
 class Board(NamedTuple):
@@ -67,7 +68,10 @@ class Loop(NamedTuple):
 
     @property
     def products(self) -> int:
-        return sum(lanes * self.counts[name] for name, lanes in LANES.items())
+        long = (re.match(r"\ts(?:mull|mlal)2?\tv\d+\.(8h|4s),", line) for line in self.lines)
+        made = Counter(match[1] for match in long if match)
+        known = sum(lanes * self.counts[name] for name, lanes in LANES.items())
+        return known + sum(lanes * made[shape] for shape, lanes in LONG.items())
 
     @property
     def rank(self) -> tuple[int, int, int]:

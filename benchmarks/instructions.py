@@ -31,13 +31,14 @@ SIZES = (16, 64, 128)
 WORKLOADS = [Workload("step", "lstm", n, n) for n in SIZES]
 WORKLOADS += [Workload("step", "gru", n, n, reset_after=after) for after in (True, False) for n in SIZES]
 WORKLOADS += [Workload("step", "rnn", n, n) for n in SIZES]
-IN_INT8 = ("lstm", "gru")  # cells that are counted in int8 too
+QUANTIZED = {"lstm": ("int8", "int16"), "gru": ("int8", "int16")}  # precisions in which cells are counted too
 
 # The least instructions for 16 weights: in float32 four loads and four multiply-adds; in int8 a load and a dot product,
-# or, without those, a load, two multiplications to 16 bits and an addition of pairs to 32.
+# or, without those, a load, two multiplications to 16 bits and an addition of pairs to 32; in int16 two loads and four
+# multiply-adds to 32 bits.
 FLOOR = {
-    "neon": {"float32": 8, "int8": 4},
-    "dotprod": {"float32": 8, "int8": 2},
+    "neon": {"float32": 8, "int8": 4, "int16": 6},
+    "dotprod": {"float32": 8, "int8": 2, "int16": 6},
 }
 
 Counts = dict[str, int]
@@ -68,14 +69,16 @@ def compare(recorded: Counts, counted: Counts) -> Verdict:
 
 
 def networks(workloads: Sequence[Workload], folder: Path) -> dict[str, Path]:
-    """Convert the networks; return the files by "network" and "network_int8"."""
+    """Convert the networks; return the files by "network" and "network_int8", "network_int16"."""
     models = {workload.network: converted(workload, folder) for workload in workloads}
-    quantized = [workload for workload in workloads if workload.cell in IN_INT8]
-    return models | {f"{workload.network}_int8": converted(workload, folder, "int8") for workload in quantized}
+    for workload in workloads:
+        for precision in QUANTIZED.get(workload.cell, ()):
+            models[f"{workload.network}_{precision}"] = converted(workload, folder, precision)
+    return models
 
 
 def count_all(machine: Machine, models: dict[str, Path]) -> tuple[Counts, dict[str, str]]:
-    """Return the counts by "isa/network" or "isa/network_int8", and why an instruction set has none."""
+    """Return the counts by "isa/network" or "isa/network_int8" and so on, and why an instruction set has none."""
     isas, absent = machine.instruction_sets(next(iter(models.values())))
     pairs = [(isa, name) for isa in isas for name in models]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -90,8 +93,8 @@ def floors(workloads: Sequence[Workload]) -> Counts:
         weights = GATES[workload.cell] * workload.hidden * (workload.input + workload.hidden)
         for isa, instructions in FLOOR.items():
             found[f"{isa}/{workload.network}"] = weights * instructions["float32"] // 16
-            if workload.cell in IN_INT8:
-                found[f"{isa}/{workload.network}_int8"] = weights * instructions["int8"] // 16
+            for precision in QUANTIZED.get(workload.cell, ()):
+                found[f"{isa}/{workload.network}_{precision}"] = weights * instructions[precision] // 16
     return found
 
 

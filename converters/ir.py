@@ -16,7 +16,6 @@ from . import packing
 from .dims import Size
 
 MAX_RANK = fmt.LIMITS["RANK"]
-ITEM_SIZE = {"F32": 4, "F64": 8, "F16": 2, "I64": 8, "I32": 4, "I8": 1, "U8": 1, "BOOL": 1}
 NUMPY_TYPE: dict[str, np.dtype[Any]] = {
     "F32": np.dtype("<f4"),
     "F64": np.dtype("<f8"),
@@ -186,7 +185,8 @@ def _must(condition: bool, message: str) -> None:
 
 
 def _verify_tensor(graph: Graph, t: Tensor) -> None:
-    _must(t.dtype in ITEM_SIZE, f"{t.name}: dtype {t.dtype}")
+    dtype = packing.WHOLE.get(t.packing, NUMPY_TYPE.get(t.dtype))
+    _must(dtype is not None, f"{t.name}: dtype {t.dtype}")
     _must(len(t.dims) <= MAX_RANK, f"{t.name}: rank {len(t.dims)}")
     _must((t.storage == "VIEW") == (t.root is not None), f"{t.name}: storage {t.storage}")
     if t.root is not None:
@@ -196,9 +196,9 @@ def _verify_tensor(graph: Graph, t: Tensor) -> None:
         _must(t.dtype == t.root.dtype, f"{t.name}: a view as {t.dtype} of {t.root.dtype}")
     if t.storage == "WEIGHTS":
         shape = () if t.data is None else t.data.shape
-        wanted = packing.cells(t.dims, packing.PLANES[t.packing]) if t.packing in packing.PLANES else t.dims  # type: ignore[arg-type]
+        wanted = packing.cells(t.dims, packing.WHOLE[t.packing]) if t.packing in packing.WHOLE else t.dims  # type: ignore[arg-type]
         _must(tuple(wanted) == shape, f"{t.name}: {t.dims} holds data of shape {shape}")
-        _must(t.data is not None and t.data.dtype == NUMPY_TYPE[t.dtype], f"{t.name}: its data is not {t.dtype}")
+        _must(t.data is not None and t.data.dtype == dtype, f"{t.name}: its data is not {t.dtype}")
     for size in (*t.dims, *t.strides, t.offset):
         _must(dm.symbols(size) <= set(graph.symbols), f"{t.name}: unknown symbol in {size}")
 

@@ -20,7 +20,7 @@ from .continuation import carried
 from .dims import Dim, Size
 from .errors import ConversionError, NodeError, PoisonedError
 from .fold import fold
-from .ir import FLOATS, ITEM_SIZE, MAX_RANK, NUMPY_TYPE, Graph, Node, Port, Tensor
+from .ir import FLOATS, MAX_RANK, NUMPY_TYPE, Graph, Node, Port, Tensor
 from .onnx_model import OnnxInput, OnnxModel, OnnxNode, Subgraph
 from .sizes import RestartError, Sizes
 from .truth import Truth, combined, compared
@@ -247,7 +247,7 @@ class Context:
         if len(dims) > MAX_RANK:
             raise NodeError(f"a tensor of shape {show(dims)} has over {MAX_RANK} axes")
         low, _ = dm.bounds(dm.product(dims))
-        if low is not None and low * ITEM_SIZE[dtype] > MAX_TENSOR_BYTES:
+        if low is not None and low * NUMPY_TYPE[dtype].itemsize > MAX_TENSOR_BYTES:
             raise NodeError(f"a tensor of shape {show(dims)} needs over {MAX_TENSOR_BYTES >> 20} MiB")
 
     def emit(self, kind: str, inputs: list[Tensor | None], outputs: list[Tensor | None], /, **attributes: Any) -> Node:

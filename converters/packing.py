@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 LANES = 16
 CONV_PANEL = 32  # of a convolution: a few positions share the weights, and read fewer columns of each row at once
-#: The packings of int8, and the planes of each: a weight is the sum of what it is in all of them.
-PLANES = {"I8_PANELS": 1, "I8X2_PANELS": 2}
+CELL = 4  # bytes of a column that stand together in packings of whole numbers
+#: The packings of whole numbers, and their type.
+WHOLE = {"I8_PANELS": np.dtype(np.int8), "I16_PANELS": np.dtype(np.int16)}
 
 
 def padded(n: int) -> int:
@@ -69,52 +68,46 @@ def pack_vectors(m: np.ndarray) -> np.ndarray:
     return interleave(m[..., None])[..., 0, :]
 
 
-def cells(dims: tuple[int, ...], planes: int = 1) -> tuple[int, ...]:
-    """Shape of the data of int8 matrices [..., K, N]: in each plane rows of cells with four weights, starts, scales."""
+def cells(dims: tuple[int, ...], dtype: np.dtype) -> tuple[int, ...]:
+    """Shape of the data of matrices [..., K, N] of whole numbers: rows of cells of weights, starts of int8, scales."""
     *lead, depth, columns = dims
-    return (*lead, planes * (-(-depth // 4) + 2), columns, 4)
+    per_cell = CELL // dtype.itemsize
+    return (*lead, -(-depth // per_cell) + (dtype == np.int8) + 1, columns, per_cell)
 
 
-def pack_bytes(planes: Sequence[tuple[np.ndarray, np.ndarray]], width: int) -> np.ndarray:
-    """Weights as the panels of bytes that format.def calls I8_PANELS, or I8X2_PANELS where there are two planes.
+def pack_cells(q: np.ndarray, scales: np.ndarray, width: int) -> np.ndarray:
+    """Weights as the panels that format.def calls I8_PANELS or I16_PANELS.
 
     Parameters
     ----------
-    planes : for each, q [..., K, N] int8, K at most the limit I8_K of format.def, and scales [..., N] float32
+    q : [..., K, N] int8 or int16, K at most the limit I8_K of format.def
+    scales : [..., N] float32
     width : columns of a panel
 
     Returns
     -------
-    [..., planes * (ceil(K / 4) + 2), N, 4] int8, in the order of the file
+    [..., ceil(K / 4) + 2, N, 4] int8 or [..., ceil(K / 2) + 1, N, 2] int16, in the order of the file
     """
-    made = np.concatenate([_rows_of_cells(q, scales) for q, scales in planes], axis=-2)
-    return np.ascontiguousarray(panels(made, width)).view(np.int8).reshape(*made.shape, 4)
-
-
-def _rows_of_cells(q: np.ndarray, scales: np.ndarray) -> np.ndarray:
-    """One plane, before it is cut into panels: [..., ceil(K / 4) + 2, N] uint32."""
     *lead, depth, columns = q.shape
-    shape = cells(q.shape)
-    rows = shape[-3]
+    shape = cells(q.shape, q.dtype)
+    per_cell = shape[-1]
     made = np.zeros(shape[:-1], "<u4")
-    whole = np.zeros((*lead, (rows - 2) * 4, columns), np.int8)
+    rows = -(-depth // per_cell)
+    whole = np.zeros((*lead, rows * per_cell, columns), q.dtype.newbyteorder("<"))
     whole[..., :depth, :] = q
-    fours = whole.reshape(*lead, rows - 2, 4, columns).swapaxes(-1, -2)
-    made[..., :-2, :] = np.ascontiguousarray(fours).view("<u4")[..., 0]
-    made[..., -2, :] = (-127 * q.sum(axis=-2, dtype=np.int32)).astype("<i4").view("<u4")
+    grouped = whole.reshape(*lead, rows, per_cell, columns).swapaxes(-1, -2)
+    made[..., :rows, :] = np.ascontiguousarray(grouped).view("<u4")[..., 0]
+    if q.dtype == np.int8:
+        made[..., rows, :] = (-127 * q.sum(axis=-2, dtype=np.int32)).astype("<i4").view("<u4")
     made[..., -1, :] = np.ascontiguousarray(scales, "<f4").view("<u4")
-    return made
+    return np.ascontiguousarray(panels(made, width)).view(q.dtype).reshape(shape)
 
 
-def unpack_bytes(data: np.ndarray, depth: int, width: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The inverse of `pack_bytes`: for each plane (q [..., K, N] int8, scales [..., N] float32)."""
-    *lead, rows, columns, _ = data.shape
+def unpack_cells(data: np.ndarray, depth: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """The inverse of `pack_cells`: (q [..., K, N], scales [..., N] float32)."""
+    *lead, _, columns, per_cell = data.shape
     made = unpanel(np.ascontiguousarray(data).view("<u4")[..., 0], width)
-    each = cells((*lead, depth, columns))[-3]
-    planes = []
-    for first in range(0, rows, each):
-        plane = made[..., first : first + each, :]
-        fours = np.ascontiguousarray(plane[..., :-2, :]).view(np.int8).reshape(*lead, each - 2, columns, 4)
-        q = fours.swapaxes(-1, -2).reshape(*lead, (each - 2) * 4, columns)
-        planes.append((q[..., :depth, :], np.ascontiguousarray(plane[..., -1, :]).view("<f4")))
-    return planes
+    rows = -(-depth // per_cell)
+    grouped = np.ascontiguousarray(made[..., :rows, :]).view(data.dtype).reshape(*lead, rows, columns, per_cell)
+    q = grouped.swapaxes(-1, -2).reshape(*lead, rows * per_cell, columns)
+    return q[..., :depth, :], np.ascontiguousarray(made[..., -1, :]).view("<f4")

@@ -13,6 +13,7 @@ from tinyrnn import format as fmt
 from . import packing
 
 LARGEST = 127  # of an int8 weight: -128 has no positive counterpart
+LARGEST_WIDE = 32767  # of an int16 weight
 LARGEST_PAIR = 129  # of the sum of two: 254 * 129 fits 16 bits, in which kernels add pairs of products
 CANDIDATES = 9  # scales that are tried for a column
 SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
@@ -105,20 +106,40 @@ def rows_of_bytes(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(q, -LARGEST, LARGEST).astype(np.int8), scales
 
 
+def choose_wide_weights(matrix: np.ndarray, column: int = fmt.LIMITS["I16_COLUMN"]) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest whole numbers at the smallest scale for each column at which their sum of products fits 32 bits.
+
+    Parameters
+    ----------
+    matrix : [..., K, N] float32, finite
+    column : most that the magnitudes of a column may add up to
+
+    Returns
+    -------
+    q : [..., K, N] int16
+    scales : [..., N] float32; 0 for a column of zeros
+    """
+    sizes = np.abs(matrix.astype(np.float64))
+    room = column - matrix.shape[-2] / 2 - 1  # each may round up by a half
+    least = np.maximum(sizes.sum(axis=-2) / room, sizes.max(axis=-2, initial=0.0) / (LARGEST_WIDE - 1))
+    scales = np.where(least < SMALLEST_SCALE, 0, least).astype(np.float32)
+    units = np.where(scales > 0, scales, np.float32(np.inf)).astype(np.float64)
+    return np.rint(matrix / units[..., None, :]).astype(np.int16), scales
+
+
 def _int8(matrix: np.ndarray, width: int) -> np.ndarray:
-    return packing.pack_bytes([choose_weights(matrix)], width)
+    return packing.pack_cells(*choose_weights(matrix), width)
 
 
-def _int8x2(matrix: np.ndarray, width: int) -> np.ndarray:
-    q, scales = choose_weights(matrix)
-    return packing.pack_bytes([(q, scales), choose_weights(matrix - q * scales[..., None, :])], width)
+def _int16(matrix: np.ndarray, width: int) -> np.ndarray:
+    return packing.pack_cells(*choose_wide_weights(matrix), width)
 
 
 FLOAT32 = Precision("float32", "F32", "F32_PANELS", packing.panels, None, 1e-4)
 INT8 = Precision("int8", "I8", "I8_PANELS", _int8, fmt.LIMITS["I8_K"], 0.05)
-INT8X2 = Precision("int8x2", "I8", "I8X2_PANELS", _int8x2, fmt.LIMITS["I8_K"], 0.05)
+INT16 = Precision("int16", "I16", "I16_PANELS", _int16, fmt.LIMITS["I8_K"], 0.02)
 
 #: By name. What `quantize` takes are all but the first.
-PRECISIONS = {row.name: row for row in (FLOAT32, INT8, INT8X2)}
+PRECISIONS = {row.name: row for row in (FLOAT32, INT8, INT16)}
 #: What layers get whose weights turn out to be too coarse in the precision that was asked for.
-FINER = {INT8.name: INT8X2}
+FINER = {INT8.name: INT16}

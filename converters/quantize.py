@@ -165,7 +165,7 @@ def quantize(graph: Graph, model: OnnxModel, options: Options, progress: Progres
             raise
         notes.append(
             f"errors were not measured: random inputs of guessed sizes do not run ({error}); give some as calibrate, "
-            "by which layers are chosen that stay in one plane"
+            "by which layers are chosen that stay in 8 bits"
         )
     if bench is not None and options.activations == "static":
         ranges = find_ranges(bench, graph, changed, notes)
@@ -255,7 +255,7 @@ def _has_window(layer: Layer) -> bool:
     """Whether it is a convolution over more than single elements.
 
     Front ends are: a basis for spectra, filters over one. Their output is a sum of much that cancels, and the layers
-    behind them pass on its errors, so that one plane is too coarse (docs/quantization.md).
+    behind them pass on its errors, so that 8 bits are too coarse (docs/quantization.md).
     """
     window = layer.nodes[0].attributes.get("window", [])
     return layer.kind == "conv" and any(row[0] > 1 for row in np.reshape(window, (-1, 6)))

@@ -62,7 +62,7 @@ LAYERS: dict[str, tuple[Any, ...]] = {
     "rnn_soft_lens": ("RNN", {**BOTH, **each("Softsign", "Softplus"), "lens": True}),
     "rnn_int8_lens": ("RNN", {"lens": True, **BOTH}, "int8"),
     "rnn_int8_hard": ("RNN", each("HardSigmoid"), "int8"),
-    "rnn_int8x2_initial": ("RNN", {"initial": True}, "int8x2"),
+    "rnn_int16_initial": ("RNN", {"initial": True}, "int16"),
     "rnn_int8_static": ("RNN", {"hidden": 17}, "int8", True),
     "lstm": ("LSTM", {"hidden": 17}),
     "lstm_reverse_initial": ("LSTM", {"direction": "reverse", "initial": True}),
@@ -76,7 +76,7 @@ LAYERS: dict[str, tuple[Any, ...]] = {
     "lstm_int8_lens": ("LSTM", {**BOTH, "lens": True, "initial": True}, "int8"),
     "lstm_int8_peepholes": ("LSTM", {"peepholes": True, "input_forget": 1}, "int8"),
     "lstm_int8_static": ("LSTM", {"layout": 1}, "int8", True),
-    "lstm_int8x2": ("LSTM", {"hidden": 7}, "int8x2"),
+    "lstm_int16": ("LSTM", {"hidden": 7}, "int16"),
     "gru_after": ("GRU", {"linear_before_reset": 1, "hidden": 17}),
     "gru_before": ("GRU", {"linear_before_reset": 0}),
     "gru_after_reverse_lens": ("GRU", {"linear_before_reset": 1, "direction": "reverse", "lens": True}),
@@ -86,8 +86,8 @@ LAYERS: dict[str, tuple[Any, ...]] = {
     "gru_after_int8": ("GRU", {"linear_before_reset": 1}, "int8"),
     "gru_before_int8": ("GRU", {"linear_before_reset": 0}, "int8"),
     "gru_before_int8_static": ("GRU", {"linear_before_reset": 0}, "int8", True),
-    "gru_before_int8x2": ("GRU", {"linear_before_reset": 0, **BOTH, "lens": True}, "int8x2"),
-    "gru_after_int8x2": ("GRU", {"linear_before_reset": 1, "clip": 0.4}, "int8x2"),
+    "gru_before_int16": ("GRU", {"linear_before_reset": 0, **BOTH, "lens": True}, "int16"),
+    "gru_after_int16": ("GRU", {"linear_before_reset": 1, "clip": 0.4}, "int16"),
 }
 CASES |= {name: partial(of_layer, *given) for name, given in LAYERS.items()}
 
@@ -235,6 +235,6 @@ CASES["network_int8"] = partial(
     ("dense", 5, True),
     precision="int8",
 )
-CASES["network_int8x2"] = partial(
-    of_stack, 6, ("look_back", 2, 1, 19), ("recurrence", "RNN", 7), ("softmax", "LogSoftmax"), precision="int8x2"
+CASES["network_int16"] = partial(
+    of_stack, 46, ("look_back", 2, 1, 19), ("recurrence", "RNN", 7), ("softmax", "LogSoftmax"), precision="int16"
 )

@@ -45,7 +45,7 @@ DENSE: dict[str, tuple[Any, ...]] = {
     "dense_no_bias": ("float32", (), {"bias": False}),
     "dense_int8": ("int8", (), {"function": {"function": "TANH"}}),
     "dense_int8_range": ("int8", (2,), {"range": True, "bias": False}),
-    "dense_int8x2": ("int8x2",),
+    "dense_int16": ("int16",),
     "dense_panels_of_16": ("float32", (2,), {"width": 16}),
     "dense_int8_panels_of_16": ("int8", (), {"width": 16}),
 }
@@ -114,10 +114,10 @@ CONV: dict[str, tuple[Any, ...]] = {
     "conv2_depthwise": ((5, 6), [(2, 2, 1, 1, 0, 1), (3, 1, 1, 1, 1, 1)], 1, "float32", {"depthwise": True}),
     "conv3": ((3, 4, 5), [(2, 1, 1, 0, 1, 1), (3, 2, 1, 1, 1, 1), (2, 1, 2, 1, 1, 1)], 2),
     "conv1_panels_of_48": ((9,), [(3, 1, 1, 1, 1, 1)], 1, "float32", {"outputs": 70, "width": 48}),
-    "conv1_int8x2_panels_of_48": ((9,), [(3, 1, 1, 1, 1, 1)], 1, "int8x2", {"outputs": 70, "width": 48}),
+    "conv1_int16_panels_of_48": ((9,), [(3, 1, 1, 1, 1, 1)], 1, "int16", {"outputs": 70, "width": 48}),
     "conv1_int8": ((9,), [(3, 1, 1, 1, 1, 1)], 2, "int8"),
     "conv2_int8_range": ((5, 6), [(3, 1, 1, 1, 1, 1), (2, 2, 1, 0, 1, 1)], 1, "int8", {"range": True, "bias": False}),
-    "conv1_int8x2": ((9,), [(3, 2, 1, 1, 1, 1)], 1, "int8x2", {"function": {"function": "RELU"}}),
+    "conv1_int16": ((9,), [(3, 2, 1, 1, 1, 1)], 1, "int16", {"function": {"function": "RELU"}}),
 }
 CASES |= {name: partial(of_conv, *given) for name, given in CONV.items()}
 

@@ -42,15 +42,16 @@ class File:
             self.add("dims", 0, self.add("expressions", start, len(value)), 0)
         return first
 
-    def tensor(self, name, dims, storage, root=fmt.NONE, view=None, array=None, panel=0, planes=0):
-        """Weights are float32, or the bytes of int8 panels of so many planes."""
+    def tensor(self, name, dims, storage, root=fmt.NONE, view=None, array=None, panel=0, bits=32):
+        """Weights are float32, or the bytes of panels of whole numbers of 8 or 16 bits."""
         offset = size = 0
         if array is not None:
             self.weights += bytes(-len(self.weights) % 64)
             offset, size = len(self.weights), array.nbytes
-            self.weights += array.tobytes() if planes else array.astype("<f4").tobytes()
-        packing = fmt.ENUMS["packing"][("F32_PANELS" if panel else "NONE", "I8_PANELS", "I8X2_PANELS")[planes]]
-        dtype = fmt.ENUMS["dtype"]["I8" if planes else "F32"]
+            self.weights += array.tobytes() if bits < 32 else array.astype("<f4").tobytes()
+        element = {8: "I8", 16: "I16", 32: "F32"}[bits]
+        packing = fmt.ENUMS["packing"][f"{element}_PANELS" if panel else "NONE"]
+        dtype = fmt.ENUMS["dtype"][element]
         first = self.dims(dims)
         strides = fmt.NONE if view is None else self.dims(view)
         kind = fmt.ENUMS["storage"][storage]
@@ -86,27 +87,25 @@ def interleave(matrix, hidden):
     return padded.reshape(-1, GATES, blocks, 16).transpose(2, 0, 1, 3)
 
 
-def int8_panels(matrix, hidden, planes):
-    """[K, GATES * hidden] -> the bytes of panels as format.def has them, weights -64 to 64: any two may pair."""
-    rows = []
-    for _ in range(planes):
-        scales = np.abs(matrix).max(axis=0, keepdims=True) / 64
-        whole = np.rint(matrix / scales)
-        weights = interleave(whole, hidden).astype(np.int8)
-        weights = weights.reshape(weights.shape[0], -1, GATES * 16)
-        starts = -127 * weights.sum(axis=1, keepdims=True, dtype="<i4")
-        weights = np.pad(weights, ((0, 0), (0, -weights.shape[1] % 4), (0, 0)))
-        quads = weights.reshape(weights.shape[0], -1, 4, GATES * 16).transpose(0, 1, 3, 2)
-        last = interleave(scales, hidden).astype("<f4").reshape(starts.shape)
-        rows += [np.ascontiguousarray(part).view(np.uint8).reshape(len(quads), -1) for part in (quads, starts, last)]
-        matrix = matrix - whole * scales
+def whole_panels(matrix, hidden, bits):
+    """[K, GATES * hidden] -> the bytes of panels as format.def has them, of weights so small that any may meet."""
+    per_cell = 32 // bits
+    scales = np.abs(matrix).max(axis=0, keepdims=True) / {8: 64, 16: 2000}[bits]
+    weights = interleave(np.rint(matrix / scales), hidden).astype(f"<i{bits // 8}")
+    weights = weights.reshape(weights.shape[0], -1, GATES * 16)
+    starts = -127 * weights.sum(axis=1, keepdims=True, dtype="<i4")
+    weights = np.pad(weights, ((0, 0), (0, -weights.shape[1] % per_cell), (0, 0)))
+    cells = weights.reshape(weights.shape[0], -1, per_cell, GATES * 16).transpose(0, 1, 3, 2)
+    last = interleave(scales, hidden).astype("<f4").reshape(starts.shape)
+    parts = (cells, starts, last) if bits == 8 else (cells, last)
+    rows = [np.ascontiguousarray(part).view(np.uint8).reshape(len(cells), -1) for part in parts]
     return np.concatenate(rows, axis=1)
 
 
-def lstm(inputs=4, hidden=8, seed=0, planes=0, ranges=None):
+def lstm(inputs=4, hidden=8, seed=0, bits=32, ranges=None):
     """Return the bytes of a file x [time, batch, inputs] -> y [time, batch, hidden], and its weights W, R, b.
 
-    With planes of int8 (1 or 2) the file holds W and R in those, and ranges (3,) of x, h, r * h if they are given.
+    The file holds W and R in so many bits, below 32 with ranges (3,) of x, h, r * h if they are given.
     """
     generator, bound = np.random.default_rng(seed), hidden**-0.5
     shapes = {"W": (inputs, GATES * hidden), "R": (hidden, GATES * hidden), "b": (1, GATES * hidden)}
@@ -118,9 +117,9 @@ def lstm(inputs=4, hidden=8, seed=0, planes=0, ranges=None):
     x = file.tensor("x", [time, batch, inputs], "INPUT")
     packed = []
     for name in ("W", "R"):
-        panels = int8_panels(weights[name], hidden, planes) if planes else interleave(weights[name], hidden)
+        panels = whole_panels(weights[name], hidden, bits) if bits < 32 else interleave(weights[name], hidden)
         dims = [1, len(weights[name]), columns]
-        packed.append(file.tensor(name, dims, "WEIGHTS", array=panels, panel=64, planes=planes))
+        packed.append(file.tensor(name, dims, "WEIGHTS", array=panels, panel=64, bits=bits))
     bias = file.tensor("b", [1, columns], "WEIGHTS", array=interleave(weights["b"], hidden))
     h, c = (file.tensor(name, [1, batch, hidden], "STATE") for name in ("h", "c"))
     y = file.tensor("y", [time, batch, hidden], "OUTPUT")

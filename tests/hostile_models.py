@@ -293,9 +293,9 @@ def files() -> dict[str, bytes]:
     """Every model that the converter takes, by name; the handmade ones are always there."""
     made = {
         "handmade": handmade.lstm()[0],
-        "handmade_int8": handmade.lstm(planes=1)[0],
-        "handmade_int8_ranges": handmade.lstm(33, 20, planes=1, ranges=(1.0, 0.5, 1.0))[0],
-        "handmade_int8_planes": handmade.lstm(planes=2)[0],
+        "handmade_int8": handmade.lstm(bits=8)[0],
+        "handmade_int8_ranges": handmade.lstm(33, 20, bits=8, ranges=(1.0, 0.5, 1.0))[0],
+        "handmade_int16": handmade.lstm(bits=16)[0],
     }
     for name, build in MODELS.items():
         try:

@@ -108,7 +108,7 @@ def write_random(folder: Path, count: int, seed: int) -> None:
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(st.booleans(), st.data(), sizes, st.sampled_from([None, "int8", "int8x2"]))
+    @given(st.booleans(), st.data(), sizes, st.sampled_from([None, "int8", "int16"]))
     def make(one_layer: bool, data: Any, size: tuple[int, int, int], precision: str | None) -> None:
         drawn = data.draw(layers() if one_layer else stacks())
         if len(names) == count:

@@ -62,7 +62,7 @@ def test_the_check_of_counts(program, monkeypatch, tmp_path, capsys):
     assert instructions.main(check) == 0
     sections = json.loads(file.read_text(encoding="utf-8"))
     ((build, counts),) = sections.items()
-    assert set(counts) == {"scalar/lstm_8", "scalar/lstm_8_int8"}
+    assert set(counts) == {"scalar/lstm_8", "scalar/lstm_8_int8", "scalar/lstm_8_int16"}
     assert min(counts.values()) > 8 * 8 * 8
     less = {name: round(count / 1.03) for name, count in counts.items()}
     file.write_text(json.dumps({build: less, "other": {"a": 1}}), encoding="utf-8")
@@ -140,6 +140,7 @@ def test_floors():
     assert least["neon/lstm_128"] == least["dotprod/lstm_128"] == weights / 4 * 2
     assert least["neon/lstm_128_int8"] == weights / 16 * 4
     assert least["dotprod/lstm_128_int8"] == weights / 16 * 2
+    assert least["neon/lstm_128_int16"] == least["dotprod/lstm_128_int16"] == weights / 16 * 6
     assert least["neon/gru_16_i8"] == 3 * 16 * 24 / 4 * 2
     (line,) = instructions.beside_floors({"avx2/lstm_128": 1, "dotprod/lstm_128_int8": 20480}, least)
     assert line == "dotprod/lstm_128_int8: 20480 instructions, 1.25 times the floor of 16384"
@@ -216,7 +217,7 @@ def test_every_loop_that_is_shown_multiplies_or_divides():
         for name in names:
             loop = loops.get(name) or loops[f"{name}_{isa}"]
             assert loop.products or loop.counts["fdiv"], name
-            assert bool(loop.counts["sdot"]) == (isa == "dotprod" and "cell" not in name)
+            assert bool(loop.counts["sdot"]) == (isa == "dotprod" and name.startswith("i8_step"))
 
 
 def test_the_table_of_loops(monkeypatch):

@@ -81,57 +81,54 @@ class Cell:
         return (o * f(2, new, False)).astype(f32), new.astype(f32)
 
 
-class Planes:
-    """int8 matrices [..., K, N]."""
+class Whole:
+    """Matrices [..., K, N] of whole numbers, packed."""
 
-    def __init__(self, planes: Any, shape: tuple[int, ...]) -> None:
-        self.planes, self.shape = planes, shape
+    def __init__(self, weights: np.ndarray, scales: np.ndarray, shape: tuple[int, ...]) -> None:
+        self.weights, self.scales, self.shape = weights, scales, shape
 
 
 class Matrix:
-    """One of them: for each plane the weights [K, N] and scales [N]."""
+    """One of them: the weights [K, N] and scales [N]."""
 
-    def __init__(self, planes: list[tuple[np.ndarray, np.ndarray]]) -> None:
-        self.planes = planes
+    def __init__(self, weights: np.ndarray, scales: np.ndarray) -> None:
+        self.w, self.scales = weights, scales
 
     def __getitem__(self, columns: Any) -> Matrix:
-        return Matrix([(w[columns], scales[columns]) for w, scales in self.planes])
+        return Matrix(self.w[columns], self.scales[columns])
 
     def product(self, x: np.ndarray, start: Any, limit: Any, fine: bool) -> np.ndarray:
         """start + x w, by rows of codes; float32, each operation rounded once."""
-        result = np.zeros((len(x), self.planes[0][0].shape[1]), f32)
+        result = np.zeros((len(x), self.w.shape[1]), f32)
         start = np.broadcast_to(np.asarray(start, f32), result.shape)
         for row in range(len(x)):
             y = start[row]
-            for codes, scale, plane in self.codes(x[row].astype(f32), limit, fine):
-                w, scales = self.planes[plane]
-                y = y + (codes @ w.astype(np.int64)).astype(f32) * (scale * scales)
+            for codes, scale in self.codes(x[row].astype(f32), limit, fine):
+                y = y + (codes @ self.w.astype(np.int64)).astype(f32) * (scale * self.scales)
             result[row] = y
         return result
 
-    def codes(self, x: np.ndarray, limit: Any, fine: bool) -> Iterator[tuple[np.ndarray, np.float32, int]]:
-        """What is multiplied with the planes: (codes, scale, plane)."""
-        a = f32(np.abs(x).max(initial=0) if limit is None else limit)
+    def codes(self, x: np.ndarray, limit: Any, fine: bool) -> Iterator[tuple[np.ndarray, np.float32]]:
+        """What is multiplied with the weights: (codes, scale)."""
+        wide = self.w.dtype == np.int16
+        a, most = f32(np.abs(x).max(initial=0) if limit is None else limit), f32(8191 if wide else 127)
         if not np.isfinite(a) or not np.isfinite(x).all():
             codes, scale = np.zeros(len(x)), f32(np.nan)
         elif a < f32(2.0**-100):
             codes, scale = np.zeros(len(x)), f32(0)
         else:
-            codes, scale = np.clip(np.rint(x * (f32(127) / a)), -127, 127), a * (f32(1) / f32(127))
+            codes, scale = np.clip(np.rint(x * (most / a)), -most, most), a * (f32(1) / most)
         whole = codes.astype(np.int64)
-        for plane in range(len(self.planes)):
-            yield whole, scale, plane
-        coarse = fine and np.abs(whole).sum() < 12 * len(x)
-        if (len(self.planes) == 2 or coarse) and limit is None and scale > 0:
-            rest = np.rint((x * (f32(127) / a) - codes.astype(f32)) * f32(254))
-            yield rest.astype(np.int64), scale / f32(254), 0
+        yield whole, scale
+        if fine and not wide and np.abs(whole).sum() < 12 * len(x) and limit is None and scale > 0:
+            rest = np.rint((x * (most / a) - codes.astype(f32)) * f32(254))
+            yield rest.astype(np.int64), scale / f32(254)
 
 
 def matrix_of(w: Any, i: int) -> Any:
     """One matrix of a packed operand, counted through its leading axes."""
-    if isinstance(w, Planes):
-        k = w.shape[-2]
-        return Matrix([(weights[i, :k], scales[i]) for weights, _, scales in w.planes])
+    if isinstance(w, Whole):
+        return Matrix(w.weights[i, : w.shape[-2]], w.scales[i])
     return w.reshape(-1, *w.shape[-2:])[i]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from trnn_cells import GRU, LSTM, RNN, Cell, Matrix, Planes, activate, matrix_of, number
+from trnn_cells import GRU, LSTM, RNN, Cell, Matrix, Whole, activate, matrix_of, number
 from trnn_functions import FLOATS, FUNCTIONS
 from trnn_reader import (
     ADD,
@@ -39,10 +39,10 @@ from trnn_reader import (
     WEIGHTS,
     File,
     RefusedError,
-    int8_planes,
     need,
     panels,
-    planes_of,
+    per_cell_of,
+    whole_numbers,
     words,
 )
 
@@ -174,12 +174,13 @@ class Stream:
         return self.view(index)
 
     def matrices(self, index: int) -> Any:
-        """A packed tensor: float64 [..., K, N], or the planes of int8."""
+        """A packed tensor: float64 [..., K, N], or one of whole numbers."""
         f, t = self.f, self.f.tensors[index]
         dims = self.shape(index)
-        if planes_of(t.packing):
+        if per_cell_of(t.packing):
             if index not in self.packed:
-                self.packed[index] = Planes(int8_planes(f, t), dims)
+                weights, _, scales = whole_numbers(f, t)
+                self.packed[index] = Whole(weights, scales, dims)
             return self.packed[index]
         if t.packing == PLAIN:
             return self.read(index).astype(np.float64)

@@ -17,7 +17,7 @@ import numpy as np
 
 NONE = 0xFFFFFFFF
 VERSION = (1, 0)
-RANK, SYMBOLS, EXPRESSION, STACK, BLOCKS, I8_ROWS = 8, 256, 256, 64, 256, 131072
+RANK, SYMBOLS, EXPRESSION, STACK, BLOCKS, I8_ROWS, I16_COLUMN = 8, 256, 256, 64, 256, 131072, 262176
 
 PREAMBLE = ("<IHHII", "magic version_major version_minor structure_checksum weights_checksum")
 HEADER = ("<QQIIIIII", "file_size weights_offset section_count streamable reason time_symbol batch_symbol reserved")
@@ -45,10 +45,10 @@ SECTIONS: dict[str, tuple[str, str] | None] = {
     "strings": None,
     "weights": None,
 }
-DTYPES = [np.dtype(t) for t in ("<f4", "<f8", "<f2", "<i8", "<i4", "i1", "u1", "u1")]
-F32, F64, F16, I64, I32, I8, U8, BOOL = range(8)
+DTYPES = [np.dtype(t) for t in ("<f4", "<f8", "<f2", "<i8", "<i4", "i1", "u1", "u1", "<i2")]
+F32, F64, F16, I64, I32, I8, U8, BOOL, I16 = range(9)
 ARENA, WEIGHTS, INPUT, OUTPUT, STATE, VIEW = range(6)
-PLAIN, F32_PANELS, I8_PANELS, I8X2_PANELS = range(4)
+PLAIN, F32_PANELS, I8_PANELS, I16_PANELS = range(4)
 CONSTANT, SYMBOL, ADD, SUB, MUL, FLOOR_DIV, CEIL_DIV, MOD, MIN, MAX = range(10)
 OTHER, BATCH, TIME = range(3)
 
@@ -223,7 +223,7 @@ def _expressions(f: File) -> None:
 
 def _tensors(f: File) -> None:
     for t in f.tensors:
-        need(t.dtype < len(DTYPES) and t.rank <= RANK and t.storage <= VIEW and t.packing <= I8X2_PANELS, "tensor")
+        need(t.dtype < len(DTYPES) and t.rank <= RANK and t.storage <= VIEW and t.packing <= I16_PANELS, "tensor")
         need(t.reserved == 0, "reserved")
         need(t.dims + t.rank <= len(f.dims), "dims")
         dims = f.sizes(t.dims, t.rank)
@@ -236,7 +236,7 @@ def _tensors(f: File) -> None:
         else:
             need(t.root == t.view == NONE, "root without a view")
         if t.packing == PLAIN:
-            need(t.panel_width == 0, "panel_width")
+            need(t.panel_width == 0 and t.dtype != I16, "panel_width, dtype")
         else:
             _packing(t, dims)
         if t.storage == WEIGHTS:
@@ -247,31 +247,36 @@ def _tensors(f: File) -> None:
 
 def _packing(t: Record, dims: list[Record]) -> None:
     floats = t.packing == F32_PANELS
-    need(t.dtype == (F32 if floats else I8) and t.rank >= 2, "packing")
+    need(t.dtype == {F32_PANELS: F32, I8_PANELS: I8, I16_PANELS: I16}[t.packing] and t.rank >= 2, "packing")
     need(t.storage == WEIGHTS or (floats and t.storage == ARENA), "storage of panels")
     need(t.panel_width in (16, 32, 48, 64), "panel_width")
     need(dims[-1].expression != NONE or dims[-1].value % 16 == 0, "columns")
     need(floats or dims[-2].value <= I8_ROWS, "rows")
 
 
-def planes_of(packing: int) -> int:
-    """Planes of an int8 packing, 0 of another."""
-    return {I8_PANELS: 1, I8X2_PANELS: 2}.get(packing, 0)
+def per_cell_of(packing: int) -> int:
+    """Weights of a cell of 4 bytes in a packing of whole numbers, 0 of another."""
+    return {I8_PANELS: 4, I16_PANELS: 2}.get(packing, 0)
+
+
+def rows_of(t: Record, k: int) -> tuple[int, int]:
+    """Of packed whole numbers [..., k, N]: the rows of cells that hold weights, and all rows."""
+    weights = -(-k // per_cell_of(t.packing))
+    return weights, weights + (2 if t.packing == I8_PANELS else 1)
 
 
 def _constant(f: File, t: Record, dims: list[Record]) -> None:
     need(all(d.expression == NONE for d in dims), "a constant of unknown size")
     shape = [d.value for d in dims]
     size = DTYPES[t.dtype].itemsize
-    if planes_of(t.packing):
-        shape[-2] = planes_of(t.packing) * (-(-shape[-2] // 4) + 2)
-        size = 4
+    if per_cell_of(t.packing):
+        shape[-2], size = rows_of(t, shape[-2])[1], 4
     for n in shape:
         size *= n
     need(size == t.data_size, "data_size")
     need(t.data_offset % 64 == 0 and t.data_offset + t.data_size <= len(f.weights), "data_offset")
-    if planes_of(t.packing):
-        _int8_rules(f, t)
+    if per_cell_of(t.packing):
+        _rules_of_weights(f, t)
 
 
 def panels(n: int, width: int, data: bytes, rows: int) -> np.ndarray:
@@ -285,29 +290,26 @@ def panels(n: int, width: int, data: bytes, rows: int) -> np.ndarray:
     return np.concatenate(parts, axis=2) if parts else np.zeros((len(matrices), rows, 0), "<u4")
 
 
-def int8_planes(f: File, t: Record) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """For each plane: weights [matrices, 4 * ceil(K / 4), N], starts and scales [matrices, N]."""
+def whole_numbers(f: File, t: Record) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Weights [matrices, K up to whole cells, N], start values (of int8, else nothing) and scales [matrices, N]."""
     shape = [d.value for d in f.sizes(t.dims, t.rank)]
-    quads, n = -(-shape[-2] // 4), shape[-1]
-    rows, planes = quads + 2, planes_of(t.packing)
-    data = f.weights[t.data_offset : t.data_offset + t.data_size]
-    # Each panel has the rows of all planes, so that the planes are parts of longer columns.
-    cells = panels(n, t.panel_width, data, rows * planes)
-    found = []
-    for p in range(planes):
-        part = np.ascontiguousarray(cells[:, p * rows : (p + 1) * rows])
-        fours = part[:, :quads].copy().view("i1").reshape(len(part), quads, n, 4)
-        weights = fours.transpose(0, 1, 3, 2).reshape(len(part), quads * 4, n)
-        found.append((weights, part[:, quads].view("<i4"), part[:, quads + 1].view("<f4")))
-    return found
+    per_cell, n = per_cell_of(t.packing), shape[-1]
+    used, rows = rows_of(t, shape[-2])
+    cells = panels(n, t.panel_width, f.weights[t.data_offset : t.data_offset + t.data_size], rows)
+    grouped = cells[:, :used].copy().view(DTYPES[t.dtype]).reshape(len(cells), used, n, per_cell)
+    weights = grouped.transpose(0, 1, 3, 2).reshape(len(cells), used * per_cell, n)
+    return weights, cells[:, used : rows - 1].copy().view("<i4"), cells[:, rows - 1].copy().view("<f4")
 
 
-def _int8_rules(f: File, t: Record) -> None:
-    for weights, starts, _ in int8_planes(f, t):
-        w = weights.astype(np.int64)
-        need(not (w == -128).any(), "-128")
-        need((abs(w[:, ::2] + w[:, 1::2]) <= 129).all(), "pairs")
-        need((starts == -127 * w.sum(axis=1)).all(), "starts")
+def _rules_of_weights(f: File, t: Record) -> None:
+    weights, starts, _ = whole_numbers(f, t)
+    w = weights.astype(np.int64)
+    if t.packing == I16_PANELS:
+        need((abs(w).sum(axis=1) <= I16_COLUMN).all(), "sums of magnitudes")
+        return
+    need(not (w == -128).any(), "-128")
+    need((abs(w[:, ::2] + w[:, 1::2]) <= 129).all(), "pairs")
+    need((starts[:, 0] == -127 * w.sum(axis=1)).all(), "starts")
 
 
 def words(row: str) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 # The operators that multiply and add in one where their weights are float32: only there do the bytes depend on how
 # that is rounded.
 WITH_PRODUCTS = ("conv", "dense", "recurrent")
-EXACT = {"I8_PANELS", "I8X2_PANELS"}  # sums of whole numbers
+EXACT = {"I8_PANELS", "I16_PANELS"}  # sums of whole numbers
 
 
 def promise(calls: Iterable[tuple[str, Collection[str]]]) -> str:

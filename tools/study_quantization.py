@@ -29,7 +29,7 @@ import interpret  # noqa: E402
 from random_graphs import layer  # noqa: E402
 from tinyrnn.converters import onnx_frontend, packing, quantize, registry  # noqa: E402
 from tinyrnn.converters.driver import lower_model  # noqa: E402
-from tinyrnn.converters.precisions import INT8, choose_weights  # noqa: E402
+from tinyrnn.converters.precisions import INT8, INT16, Precision, choose_weights, choose_wide_weights  # noqa: E402
 
 Run = Callable[[interpret.Run], np.ndarray]
 FLAT = 12 / 127  # the mean magnitude, as a part of the largest, below which a row has few large elements
@@ -37,46 +37,45 @@ FLAT = 12 / 127  # the mean magnitude, as a part of the largest, below which a r
 
 @dataclass(frozen=True)
 class Scheme:
-    """Weights by the pair rule or not, in so many planes; codes of activations up to `largest`, in one row or two.
+    """Codes of activations up to `largest`, in two rows where few are large and `second` says so.
 
-    A second row is for rows in which few elements are large, beside two planes for all; for h if `hidden` says so.
+    Weights are int16 where `wide`, the magnitudes of a column bounded by what 32 bits hold; or else int8, by the pair
+    rule or not.
     """
 
     name: str
-    pairs: bool
     largest: int
-    planes: int = 1
+    pairs: bool = True
     second: bool = False
-    hidden: bool = False
+    wide: bool = False
+
+    @property
+    def precision(self) -> Precision:
+        """What it makes of weights."""
+        return replace(INT16 if self.wide else INT8, name="", pack=self.pack)
 
     def pack(self, matrix: np.ndarray, width: int) -> np.ndarray:
         """As a precision does."""
-        planes, rest = [], matrix
-        for _ in range(self.planes):
-            q, scales = choose_weights(rest, self.pairs)
-            planes.append((q, scales))
-            rest = rest - q * scales[..., None, :]
-        return packing.pack_bytes(planes, width)
+        if self.wide:
+            return packing.pack_cells(*choose_wide_weights(matrix, (2**31 - 1) // self.largest), width)
+        return packing.pack_cells(*choose_weights(matrix, self.pairs), width)
 
-    def product(self, x, w, start, largest=None, fine=None):
-        """In place of exact.product, for which `fine` is 0 where x is the h of a recurrence."""
+    def product(self, x, w, start, largest=None, fine=True):
+        """In place of exact.product, for which `fine` is false where x is the h of a recurrence."""
         x = np.asarray(x, np.float64)
         reach = np.abs(x).max(-1, keepdims=True, initial=0.0)
         scale = np.where(reach > 0, reach / self.largest, 1.0)
         codes = np.rint(x / scale)
         few = np.abs(codes).mean(-1, keepdims=True) < FLAT * self.largest
-        finer = (few | (self.planes == 2)) & (self.second and (fine != 0 or self.hidden))
-        rest = np.rint((x / scale - codes) * 2 * self.largest) * finer
-        planes = [q * scales.astype(np.float64)[..., None, :] for q, scales in w.planes]
-        return start + (codes * scale) @ sum(planes) + (rest * scale / (2 * self.largest)) @ planes[0]
+        rest = np.rint((x / scale - codes) * 2 * self.largest) * (few & (self.second and fine))
+        return start + ((codes + rest / (2 * self.largest)) * scale) @ (w.q * w.scales.astype(np.float64)[..., None, :])
 
 
 WAYS = [("a", True, 127), ("b", False, 63), ("c", False, 127)]
 SCHEMES = [
-    *(Scheme(f"({n}) one row of codes", pairs, top) for n, pairs, top in WAYS),
-    *(Scheme(f"({n}) second row where few are large", pairs, top, second=True) for n, pairs, top in WAYS),
-    *(Scheme(f"({n}) two planes, two rows", pairs, top, 2, True) for n, pairs, top in WAYS),
-    Scheme("(a) two planes, two rows, of h too", True, 127, 2, True, True),
+    *(Scheme(f"({n}) one row of codes", top, pairs) for n, pairs, top in WAYS),
+    *(Scheme(f"({n}) second row where few are large", top, pairs, second=True) for n, pairs, top in WAYS),
+    *(Scheme(f"int16, codes up to {top}", top, wide=True) for top in (2047, 4095, 8191, 16383, 32767)),
 ]
 
 
@@ -176,7 +175,7 @@ def main(wanted: list[str]) -> int:
         graph = lower_model(model, bound, {}, "auto").graph
         want, row = run(interpret.Run(graph)), []
         for scheme in SCHEMES:
-            layers = quantize.choose_layers(graph, model, replace(INT8, name="", pack=scheme.pack), ())
+            layers = quantize.choose_layers(graph, model, scheme.precision, ())
             changed = quantize.with_layers(graph, [one for one in layers if not one.reason], {})
             exact.product = scheme.product
             row.append(score(run(interpret.Run(changed)), want))

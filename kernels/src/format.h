@@ -64,14 +64,14 @@ typedef int64_t trn_i64;
     trn_record_##record;
 #include "tinyrnn/format.def"
 
-// Planes of a packing of int8; 0 of another.
-static inline int trn_i8_planes(uint8_t packing) {
-    return packing == trn_packing_I8_PANELS ? 1 : packing == trn_packing_I8X2_PANELS ? 2 : 0;
+// Weights of a cell of 4 bytes, in packings of integers; 0 in others.
+static inline int trn_per_cell(uint8_t packing) {
+    return packing == trn_packing_I8_PANELS ? 4 : packing == trn_packing_I16_PANELS ? 2 : 0;
 }
-// Rows of a packed matrix [k, n], of cells of 4 bytes.
+// Rows of cells of a packed matrix [k, n]: those of weights, start values where they are bytes, scales.
 static inline int64_t trn_packed_rows(uint8_t packing, int64_t k) {
-    int planes = trn_i8_planes(packing);
-    return planes ? planes * (k / 4 + (k % 4 > 0) + 2) : k;
+    int per_cell = trn_per_cell(packing);
+    return per_cell ? k / per_cell + (k % per_cell > 0) + (per_cell == 4) + 1 : k;
 }
 
 #endif

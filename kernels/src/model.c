@@ -21,17 +21,17 @@ static trn_status check_operators(const trn_file *f, trn_error *error) {
 static trn_status check_weights(const trn_file *f, const trn_ukernels *kernels, trn_error *error) {
     for (uint64_t i = 0; i < f->tensors_count; i++) {
         const trn_record_tensor *t = &f->tensors[i];
-        const int planes = trn_i8_planes(t->packing);
-        if (!planes) continue;
+        const int per_cell = trn_per_cell(t->packing);
+        if (!per_cell) continue;
         const int64_t k = f->dims[t->dims + t->rank - 2].value, n = f->dims[t->dims + t->rank - 1].value;
         const size_t bytes = 4 * (size_t)n * (size_t)trn_packed_rows(t->packing, k);
         int valid = 1;
         for (uint64_t at = 0; valid && at < t->data_size; at += bytes)
-            kernels->i8_check((size_t)n, (size_t)k, f->weights + t->data_offset + at, (size_t)planes, t->panel_width,
+            kernels->i8_check((size_t)n, (size_t)k, f->weights + t->data_offset + at, (size_t)per_cell, t->panel_width,
                               &valid);
         if (!valid)
             return trn_fail(error, TRN_MALFORMED, TRN_NOWHERE, trn_string(f, t->name), "weights",
-                            "int8 weights of tensor %llu break the bounds of their packing", (unsigned long long)i);
+                            "whole numbers of tensor %llu break the bounds of their packing", (unsigned long long)i);
     }
     return TRN_OK;
 }

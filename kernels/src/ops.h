@@ -15,7 +15,7 @@ typedef struct trn_view {
     int64_t dims[TRN_MAX_RANK];
     int64_t strides[TRN_MAX_RANK];  // in elements; of a packed tensor: in cells of 4 bytes, from matrix to matrix
     uint32_t panel_width;           // 0 when not packed
-    uint8_t dtype, rank, planes;    // planes: of an int8 matrix; else 0
+    uint8_t dtype, rank, per_cell;  // per_cell: of a matrix of integers, its weights in a cell; else 0
 } trn_view;
 
 // All dims multiplied: the plan has made sure that this fits.

@@ -122,7 +122,7 @@ static trn_status size_tensor(trn_plan *plan, uint64_t i, trn_error *error) {
     view->dtype = t->dtype;
     view->rank = t->rank;
     view->panel_width = t->panel_width;
-    view->planes = (uint8_t)trn_i8_planes(t->packing);
+    view->per_cell = (uint8_t)trn_per_cell(t->packing);
     int64_t n = 1;
     for (uint32_t k = t->rank; k-- > 0;) {
         view->dims[k] = dim_value(plan, t->dims + k);

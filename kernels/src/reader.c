@@ -242,13 +242,13 @@ static trn_status check_expressions(reader *r) {
 
 // A constant: its dims are known and their size is the record's.
 static trn_status check_weights(reader *r, const trn_record_tensor *t) {
-    const int planes = trn_i8_planes(t->packing);
-    int64_t bytes = planes ? 4 : (int64_t)trn_dtype_size(t->dtype);
+    const int cells = trn_per_cell(t->packing) > 0;
+    int64_t bytes = cells ? 4 : (int64_t)trn_dtype_size(t->dtype);
     for (uint32_t i = 0; i < t->rank; i++) {
         const trn_record_dim *d = &r->file->dims[t->dims + i];
         REQUIRE(r, d->expression == TRN_NONE, "dims", "a constant needs constant dims");
-        REQUIRE(r, !planes || d->value <= INT64_MAX / 4, "dims", "dimension %u is %lld", i, (long long)d->value);
-        int64_t size = planes && i + 2u == t->rank ? trn_packed_rows(t->packing, d->value) : d->value;
+        REQUIRE(r, !cells || d->value <= INT64_MAX / 4, "dims", "dimension %u is %lld", i, (long long)d->value);
+        int64_t size = cells && i + 2u == t->rank ? trn_packed_rows(t->packing, d->value) : d->value;
         REQUIRE(r, trn_mul(bytes, size, &bytes), "dims", "its size overflows");
     }
     REQUIRE(r, t->data_offset % 64 == 0 && trn_range_ok(t->data_offset, t->data_size, r->file->weights_count),
@@ -277,14 +277,14 @@ static trn_status check_view(reader *r, const trn_record_tensor *t) {
 
 static trn_status check_packing(reader *r, const trn_record_tensor *t) {
     int floats = t->packing == trn_packing_F32_PANELS && t->dtype == trn_dtype_F32 && t->storage <= trn_storage_WEIGHTS;
-    int bytes = trn_i8_planes(t->packing) && t->dtype == trn_dtype_I8 && t->storage == trn_storage_WEIGHTS;
-    REQUIRE(r, t->rank >= 2 && (floats || bytes), "packing",
-            "found %u: only float32 and int8 constants and float32 intermediates of rank 2 and up are packed",
-            t->packing);
+    uint8_t whole = t->packing == trn_packing_I8_PANELS ? trn_dtype_I8 : trn_dtype_I16;
+    int integers = trn_per_cell(t->packing) && t->dtype == whole && t->storage == trn_storage_WEIGHTS;
+    REQUIRE(r, t->rank >= 2 && (floats || integers), "packing",
+            "found %u: what is packed has rank 2 or more, and is a constant of the packing's dtype or a float32 intermediate", t->packing);
     const trn_record_dim *n = &r->file->dims[t->dims + t->rank - 1];
     REQUIRE(r, n->expression != TRN_NONE || n->value % 16 == 0, "dims", "found %lld columns, expected a multiple of 16",
             (long long)n->value);
-    REQUIRE(r, floats || n[-1].value <= TRN_LIMIT_I8_K, "dims", "int8 matrices have at most %d rows", TRN_LIMIT_I8_K);
+    REQUIRE(r, floats || n[-1].value <= TRN_LIMIT_I8_K, "dims", "matrices of whole numbers have at most %d rows", TRN_LIMIT_I8_K);
     REQUIRE(r, t->panel_width >= 16 && t->panel_width <= 64 && t->panel_width % 16 == 0, "panel_width", "found %u",
             t->panel_width);
     return TRN_OK;
@@ -299,7 +299,7 @@ static trn_status check_tensors(reader *r) {
         REQUIRE(r, trn_dtype_size(t->dtype) > 0, "dtype", "found %u", t->dtype);
         REQUIRE(r, t->rank <= TRN_MAX_RANK, "rank", "found %u, at most %d", t->rank, TRN_MAX_RANK);
         REQUIRE(r, t->storage <= trn_storage_VIEW, "storage", "found %u", t->storage);
-        REQUIRE(r, t->packing <= trn_packing_I8X2_PANELS, "packing", "found %u", t->packing);
+        REQUIRE(r, t->packing <= trn_packing_I16_PANELS, "packing", "found %u", t->packing);
         REQUIRE(r, trn_range_ok(t->dims, t->rank, f->dims_count), "dims", "they lie outside the dims section");
         for (uint32_t k = 0; k < t->rank; k++)
             REQUIRE(r, f->dims[t->dims + k].expression != TRN_NONE || f->dims[t->dims + k].value >= 0, "dims",
@@ -310,6 +310,7 @@ static trn_status check_tensors(reader *r) {
         else REQUIRE(r, t->data_offset == 0 && t->data_size == 0, "data_offset", "only a constant has data");
         if (t->packing == trn_packing_NONE) {
             REQUIRE(r, t->panel_width == 0, "panel_width", "only a packed tensor has panels");
+            REQUIRE(r, t->dtype != trn_dtype_I16, "dtype", "int16 is for packed weights alone");
             continue;
         }
         TRY(check_packing(r, t));

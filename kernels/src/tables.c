@@ -76,6 +76,7 @@ size_t trn_dtype_size(uint8_t dtype) {
     static const uint8_t sizes[] = {
         [trn_dtype_F32] = 4, [trn_dtype_F64] = 8, [trn_dtype_F16] = 2, [trn_dtype_I64] = 8,
         [trn_dtype_I32] = 4, [trn_dtype_I8] = 1,  [trn_dtype_U8] = 1,  [trn_dtype_BOOL] = 1,
+        [trn_dtype_I16] = 2,
     };
     return dtype < COUNT(sizes) ? sizes[dtype] : 0;
 }
@@ -84,7 +85,7 @@ const char *trn_dtype_name(uint8_t dtype) {
     static const char *const names[] = {
         [trn_dtype_F32] = "float32", [trn_dtype_F64] = "float64", [trn_dtype_F16] = "float16",
         [trn_dtype_I64] = "int64",   [trn_dtype_I32] = "int32",   [trn_dtype_I8] = "int8",
-        [trn_dtype_U8] = "uint8",    [trn_dtype_BOOL] = "bool",
+        [trn_dtype_U8] = "uint8",    [trn_dtype_BOOL] = "bool",    [trn_dtype_I16] = "int16",
     };
     return dtype < COUNT(names) ? names[dtype] : "?";
 }

@@ -25,7 +25,7 @@ typedef struct trn_steps {
     float *scratch;  // TRN_STEPS_SCRATCH * ceil16(n) floats
     // Slots i8_* alone:
     int8_t *codes;        // 2 * (ceil32(k) + ceil32(n)) bytes
-    size_t planes;        // of every matrix
+    size_t per_cell;      // of every matrix: weights of a cell, as of i8_gemm
     const float *ranges;  // of x, h, r * h, as i8_quantize has them; NULL: each row's own
 } trn_steps;
 
@@ -34,9 +34,18 @@ enum { TRN_STEPS_SCRATCH = 6 };
 // Bytes of a row of codes of k elements.
 static inline size_t trn_codes_size(size_t k) { return (k + 31) / 32 * 32; }
 
-// `fine` of i8_quantize beside so many planes of weights. bounded: what a layer makes itself, whose rows need no second
-// row of codes but for two planes.
-static inline int trn_fine(size_t planes, int bounded) { return planes > 1 ? 2 : !bounded; }
+// How a row is coded: in 8 bits; likewise, with a second row of codes where few elements are large; in 16 bits.
+typedef enum trn_coding { TRN_CODES_8, TRN_CODES_8_OR_TWO, TRN_CODES_16 } trn_coding;
+
+// How rows are coded beside weights of which a cell holds so many. bounded: what a layer makes itself, whose rows need no
+// second row of codes.
+static inline trn_coding trn_coding_of(size_t per_cell, int bounded) {
+    return per_cell == 2 ? TRN_CODES_16 : bounded ? TRN_CODES_8 : TRN_CODES_8_OR_TWO;
+}
+// Bytes of the codes of a row of k elements.
+static inline size_t trn_coded_size(size_t k, trn_coding coding) {
+    return (coding == TRN_CODES_8 ? 1 : 2) * trn_codes_size(k);
+}
 
 typedef struct trn_ukernels {
     const char *isa;  // its row in isa.def

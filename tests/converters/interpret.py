@@ -142,9 +142,9 @@ class Run:
         return np.lib.stride_tricks.as_strided(flat[offset:], shape, strides)
 
     def read(self, t: Tensor | None) -> Any:
-        """A tensor's elements, or None for an absent one; an int8 matrix as such."""
-        if t is not None and t.packing in packing.PLANES:
-            return exact.Bytes(packing.unpack_bytes(t.data, t.dims[-2], t.panel_width))
+        """A tensor's elements, or None for an absent one; a matrix of whole numbers as such."""
+        if t is not None and t.packing in packing.WHOLE:
+            return exact.Whole(*packing.unpack_cells(t.data, t.dims[-2], t.panel_width))
         return None if t is None else self.view(t)
 
     def limit(self, node: Node) -> Any:
@@ -175,7 +175,7 @@ class Run:
         y = self.view(node.outputs[0])
         bias = self.read(node.inputs[2]) if len(node.inputs) > 2 else None
         with np.errstate(all="ignore"):
-            if isinstance(w, exact.Bytes):
+            if isinstance(w, exact.Whole):
                 start = 0.0 if bias is None else bias
                 result = exact.product(x, w.columns(y.shape[-1]), start, self.limit(node)).astype(self.float)
             else:
@@ -204,7 +204,7 @@ class Run:
         x, w = self.read(node.inputs[0]), self.read(node.inputs[1])
         bias = self.read(node.inputs[2]) if len(node.inputs) > 2 else None
         start = 0.0 if bias is None else bias.reshape(-1, *[1] * (y.ndim - 2))
-        if isinstance(w, exact.Bytes):
+        if isinstance(w, exact.Whole):
             rows, matrix = windows.rows(x, w.matrices, y.shape[2:], a["window"]), w.columns(y.shape[1] // w.matrices)
             sums = exact.product(
                 rows, matrix[:, None], 0.0 if bias is None else bias.reshape(w.matrices, 1, 1, -1), self.limit(node)
@@ -318,9 +318,8 @@ class Cell:
 
     def times(self, x: np.ndarray, w: Any, start: Any, what: int) -> np.ndarray:
         """start + x w; `what` is multiplied: 0 x, 1 h, 2 r * h."""
-        if isinstance(w, exact.Bytes):
-            fine = 2 if len(w.planes) > 1 else int(what == 0)
-            return exact.product(x, w, start, self.ranges[what], fine).astype(x.dtype)
+        if isinstance(w, exact.Whole):
+            return exact.product(x, w, start, self.ranges[what], fine=what == 0).astype(x.dtype)
         return start + x @ w
 
     def sums(self, x: np.ndarray, h: np.ndarray) -> np.ndarray:

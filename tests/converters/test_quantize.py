@@ -228,7 +228,7 @@ def test_the_sums_are_exact_and_rounded_as_documented():
     proto = model([node("Gemm", "x w b", "y", name="g")], {"x": ["n", 6]}, "y", {"w": w, "b": b})
     _, layers, changed = chosen(proto)
     (packed,) = next(iter(layers[0].made.values()))
-    ((q, scales),) = packing.unpack_bytes(packed.data, 6, packed.panel_width)
+    q, scales = packing.unpack_cells(packed.data, 6, packed.panel_width)
     want = np.zeros((3, 5), np.float32)
     for i in range(3):
         amax = np.abs(x[i]).max()
@@ -241,13 +241,13 @@ def test_the_sums_are_exact_and_rounded_as_documented():
 
 
 def test_rows_that_cannot_be_scaled():
-    w = exact.Bytes([(np.ones((4, 16), int), np.ones(16))])
+    w = exact.Whole(np.ones((4, 16), np.int8), np.ones(16))
     x = np.zeros((4, 4), np.float32)
     x[1], x[2, 1], x[3, 0] = 1e-31, np.nan, np.inf
     y = exact.product(x, w, 2.0)
     assert (y[:2] == 2).all()
     assert np.isnan(y[2:]).all()
-    (codes, _), _ = exact.activations(np.array([[0.5, -3, 1.0]], np.float32), 1.0, fine=1)
+    (codes, _), _ = exact.activations(np.array([[0.5, -3, 1.0]], np.float32), 1.0, wide=False, fine=True)
     assert codes.tolist() == [[64, -127, 127]]
 
 

@@ -135,18 +135,19 @@ static inline uint32_t constant(builder *b, uint8_t dtype, uint32_t panel, const
     return add_tensors(b, t);
 }
 
-// int8 matrices in one plane or two. weights: [..., planes, K, N], row-major; scales: [..., planes, N].
-static inline uint32_t constant_i8(builder *b, size_t planes, uint32_t panel, const int64_t *dims, size_t rank,
-                                   const int8_t *weights, const float *scales) {
-    size_t count = 1, k = (size_t)dims[rank - 2], n = (size_t)dims[rank - 1], bytes = 4 * i8_cells(n, k, planes);
+// Matrices of int8 (per_cell 4) or int16 (2). weights: [..., K, N], row-major; scales: [..., N].
+static inline uint32_t constant_integers(builder *b, size_t per_cell, uint32_t panel, const int64_t *dims, size_t rank,
+                                         const int16_t *weights, const float *scales) {
+    size_t count = 1, k = (size_t)dims[rank - 2], n = (size_t)dims[rank - 1], bytes = 4 * i8_cells(n, k, per_cell);
     for (size_t i = 0; i + 2 < rank; i++) count *= (size_t)dims[i];
     char *cells = malloc(count * bytes + 1);
     for (size_t i = 0; i < count; i++)
-        i8_pack(n, k, planes, panel, weights + i * planes * k * n, scales + i * planes * n, cells + i * bytes);
+        i8_pack(n, k, per_cell, panel, weights + i * k * n, scales + i * n, cells + i * bytes);
     // As if it were one row of bytes; then what it is.
     uint32_t t = constant(b, trn_dtype_I8, panel, DIMS((int64_t)(count * bytes)), cells);
     trn_record_tensor *record = (trn_record_tensor *)(void *)b->bytes[trn_section_tensors] + t;
-    record->packing = planes == 2 ? trn_packing_I8X2_PANELS : trn_packing_I8_PANELS;
+    record->dtype = per_cell == 4 ? trn_dtype_I8 : trn_dtype_I16;
+    record->packing = per_cell == 4 ? trn_packing_I8_PANELS : trn_packing_I16_PANELS;
     record->rank = (uint8_t)rank;
     record->dims = dims_of(b, dims, rank);
     free(cells);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The cells: beside the reference of the class (beside int8 weights that is scalar for all) byte for byte, beside their
-// formulas in double, in place, with tails.
+// The cells: beside the reference of the class (beside int8 and int16 weights that is scalar for all) byte for byte,
+// beside their formulas in double, in place, with tails.
 #include "check.h"
 
 // The cells of one precision.
@@ -12,8 +12,8 @@ typedef struct cells {
     void (*gru_reset)(size_t n, float *gates, const float *h, float *reset_h);
     void (*gru_update)(size_t n, const float *gates, const float *hidden, const float *h, float *h_out);
 } cells;
-static cells cells_of(const trn_ukernels *t, int int8) {
-    if (int8)
+static cells cells_of(const trn_ukernels *t, int integers) {
+    if (integers)
         return (cells){"i8", t->i8_rnn_cell, t->i8_lstm_cell, t->i8_gru_cell, t->i8_gru_reset, t->i8_gru_update};
     return (cells){"f32", t->f32_rnn_cell, t->f32_lstm_cell, t->f32_gru_cell, t->f32_gru_reset, t->f32_gru_update};
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs of steps of one row: beside the reference of the class (with int8 weights: of scalar), and beside matrix
-// product and cell one after the other, byte for byte; forward and backward, with and without the input's product done
-// beforehand.
+// Runs of steps of one row: beside the reference of the class (with weights of int8 and int16: of scalar), and beside
+// matrix product and cell one after the other, byte for byte; forward and backward, with and without the input's
+// product done beforehand.
 #include "check.h"
 #include "i8.h"
 
 typedef struct problem {
-    size_t count, n, k, padded, gates, planes;
+    size_t count, n, k, padded, gates, per_cell;
     int backward, apart, hidden_gate;
     check_buffer x, w, r, bias, hidden_w, hidden_r, hidden_bias, h, c;
     const float *ranges;
@@ -15,7 +15,7 @@ typedef struct problem {
 enum { RNN, LSTM, GRU, GRU_BEFORE };
 typedef struct cell {
     const char *name;
-    int kind, int8;
+    int kind, integers;
     size_t gates;  // in the panels
     int hidden_gate, reset_after;
 } cell;
@@ -44,19 +44,18 @@ static slots slots_of(const trn_ukernels *t, const cell *cell) {
             t->precision##_rnn_cell, t->precision##_lstm_cell, t->precision##_gru_cell,                   \
             t->precision##_gru_reset, t->precision##_gru_update                                           \
     }
-    return cell->int8 ? SLOTS(i8) : SLOTS(f32);
+    return cell->integers ? SLOTS(i8) : SLOTS(f32);
 }
 
 // A packed matrix of the cell's precision.
-static check_buffer random_matrix(const cell *cell, size_t n, size_t k, size_t planes, size_t panel) {
-    if (!cell->int8) return check_filled(n * k, 0);
-    int8_t *weights = malloc(planes * n * k + 1);
-    check_buffer scales = check_filled(planes * n, 0), cells = check_new(i8_cells(n, k, planes), 1);
+static check_buffer random_matrix(const cell *cell, size_t n, size_t k, size_t per_cell, size_t panel) {
+    if (!cell->integers) return check_filled(n * k, 0);
+    int16_t *weights = malloc((n * k + 1) * sizeof *weights);
+    check_buffer scales = check_new(n, 1), cells = check_new(i8_cells(n, k, per_cell), 1);
     if (!weights) exit(2);
-    for (size_t i = 0; i < planes * n * k; i++)
-        weights[i] = (int8_t)i8_beside(i / n % k % 2 ? weights[i - n] : 0, check_random());
-    for (size_t j = 0; j < planes * n; j++) scales.data[j] *= 0.01f;
-    i8_pack(n, k, planes, panel, weights, scales.data, cells.data);
+    for (size_t i = 0; i < n * k; i++) weights[i] = i8_below(n, k, per_cell, i / n, weights + i, check_random());
+    for (size_t j = 0; j < n; j++) scales.data[j] = check_value(0) * 1.27f / (float)i8_most(k, per_cell);
+    i8_pack(n, k, per_cell, panel, weights, scales.data, cells.data);
     free(weights), check_free(&scales);
     return cells;
 }
@@ -66,19 +65,19 @@ static size_t panel_of(const cell *cell) { return cell->gates == 1 ? 64 : 16 * c
 static problem random_problem(const cell *cell) {
     static const float ranges[3] = {0.75f, 0.5f, 0.25f};
     problem p = {.count = check_between(1, 5), .n = check_between(1, 70), .k = check_between(0, 20), .gates = cell->gates};
-    p.padded = (p.n + 15) / 16 * 16, p.planes = check_between(1, 2);
+    p.padded = (p.n + 15) / 16 * 16, p.per_cell = 2 * check_between(1, 2);
     p.backward = check_random() % 2, p.apart = check_random() % 2, p.hidden_gate = cell->hidden_gate;
     p.x = check_filled(p.count * p.k, 0);
     const size_t large = check_random() % 2 && p.k ? p.k : 1;  // few are large: two rows of codes
     for (size_t i = 0; i < p.x.size; i++) p.x.data[i] *= i % large ? 0.05f : 1.0f;
-    p.w = random_matrix(cell, cell->gates * p.padded, p.k, p.planes, panel_of(cell));
-    p.r = random_matrix(cell, cell->gates * p.padded, p.n, p.planes, panel_of(cell));
+    p.w = random_matrix(cell, cell->gates * p.padded, p.k, p.per_cell, panel_of(cell));
+    p.r = random_matrix(cell, cell->gates * p.padded, p.n, p.per_cell, panel_of(cell));
     p.bias = check_filled(cell->gates * p.padded, 0);
-    p.hidden_w = random_matrix(cell, p.hidden_gate ? p.padded : 0, p.k, p.planes, 64);
-    p.hidden_r = random_matrix(cell, p.hidden_gate ? p.padded : 0, p.n, p.planes, 64);
+    p.hidden_w = random_matrix(cell, p.hidden_gate ? p.padded : 0, p.k, p.per_cell, 64);
+    p.hidden_r = random_matrix(cell, p.hidden_gate ? p.padded : 0, p.n, p.per_cell, 64);
     p.hidden_bias = check_filled(p.padded, 0);
     p.h = check_filled(p.n, 0), p.c = check_filled(p.n, 0);
-    p.ranges = cell->int8 && check_random() % 2 ? ranges : NULL;
+    p.ranges = cell->integers && check_random() % 2 ? ranges : NULL;
     return p;
 }
 static void free_problem(problem *p) {
@@ -99,21 +98,22 @@ static void free_result(result *r) { check_free(&r->h), check_free(&r->c), check
 static void multiply(const trn_ukernels *table, const cell *cell, const problem *p, size_t m, size_t columns, size_t k,
                      const float *x, const check_buffer *w, size_t panel, int range, const float *init, float *y) {
     const ptrdiff_t init_stride = init == y ? (ptrdiff_t)columns : 0;
-    if (!cell->int8) {
+    if (!cell->integers) {
         table->f32_gemm(m, columns, k, x, (ptrdiff_t)k, w->data, panel, init, init_stride, y, (ptrdiff_t)columns);
         return;
     }
     const size_t bytes = (k + 31) / 32 * 32;
+    const trn_coding coding = trn_coding_of(p->per_cell, range > 0);
     check_buffer codes = check_new(m * bytes / 2, 1), scales = check_new(2 * m, 1);
     int8_t *of = (int8_t *)codes.data;
     for (size_t i = 0; i < m; i++)
-        table->i8_quantize(k, x + i * k, p->ranges ? p->ranges + range : NULL, p->planes > 1 ? 2 : range == 0, of + 2 * i * bytes,
+        table->i8_quantize(k, x + i * k, p->ranges ? p->ranges + range : NULL, coding, of + 2 * i * bytes,
                            scales.data + 2 * i);
-    table->i8_gemm(m, columns, k, of, 2 * bytes, scales.data, w->data, p->planes, p->planes, panel, init, init_stride, y,
+    table->i8_gemm(m, columns, k, of, 2 * bytes, scales.data, w->data, p->per_cell, panel, init, init_stride, y,
                    (ptrdiff_t)columns);
     for (size_t i = 0; i < m; i++, y += columns)
         if (scales.data[2 * i + 1] != 0.0f)
-            table->i8_gemm(1, columns, k, of + (2 * i + 1) * bytes, 0, scales.data + 2 * i + 1, w->data, p->planes, 1,
+            table->i8_gemm(1, columns, k, of + (2 * i + 1) * bytes, 0, scales.data + 2 * i + 1, w->data, p->per_cell,
                            panel, y, 0, y, 0);
     check_free(&codes), check_free(&scales);
 }
@@ -125,12 +125,12 @@ static result by_slot(const trn_ukernels *table, const cell *cell, const problem
     ptrdiff_t sign = p->backward ? -1 : 1;
     check_buffer gates = check_new(p->count * columns, 0), hidden = check_new(p->count * p->padded, 0);
     check_buffer scratch = check_new(TRN_STEPS_SCRATCH * p->padded, 1);
-    check_buffer codes = check_new(cell->int8 ? ((p->k + 31) / 32 + (p->n + 31) / 32) * 16 : 0, 1);
+    check_buffer codes = check_new(cell->integers ? ((p->k + 31) / 32 + (p->n + 31) / 32) * 16 : 0, 1);
     trn_steps s = {.count = p->count, .n = p->n, .turn = check_random() % 2, .k = p->k, .x = p->x.data + last * p->k,
                    .x_stride = sign * (ptrdiff_t)p->k, .w = p->w.data, .r = p->r.data, .init = p->bias.data, .hidden_w = p->hidden_w.data,
                    .hidden_r = p->hidden_r.data, .hidden_init = p->hidden_bias.data, .h = r.h.data, .c = r.c.data,
                    .y = r.y.data + last * p->n, .y_stride = sign * (ptrdiff_t)p->n, .scratch = scratch.data,
-                   .codes = (int8_t *)codes.data, .planes = p->planes, .ranges = p->ranges};
+                   .codes = (int8_t *)codes.data, .per_cell = p->per_cell, .ranges = p->ranges};
     if (cell->kind != LSTM) s.c = NULL;
     if (p->apart) {
         multiply(table, cell, p, p->count, columns, p->k, p->x.data, &p->w, panel_of(cell), 0, p->bias.data, gates.data);
@@ -185,35 +185,38 @@ static void compare(result a, result b, const char *what) {
     free_result(&a), free_result(&b);
 }
 
-static void bench(const trn_ukernels *table, const cell *cell, size_t n, size_t k) {
+static void bench(const trn_ukernels *table, const cell *cell, size_t per_cell, size_t n, size_t k) {
     const size_t padded = (n + 15) / 16 * 16, columns = cell->gates * padded, hidden = cell->hidden_gate ? padded : 0;
-    check_buffer w = random_matrix(cell, columns, k, 1, panel_of(cell)),
-                 r = random_matrix(cell, columns, n, 1, panel_of(cell)), hw = random_matrix(cell, hidden, k, 1, 64),
-                 hr = random_matrix(cell, hidden, n, 1, 64),
+    check_buffer w = random_matrix(cell, columns, k, per_cell, panel_of(cell)),
+                 r = random_matrix(cell, columns, n, per_cell, panel_of(cell)),
+                 hw = random_matrix(cell, hidden, k, per_cell, 64), hr = random_matrix(cell, hidden, n, per_cell, 64),
                  b = check_new(columns, 0), x = check_new(k, 0), h = check_new(n, 0), c = check_new(n, 0),
                  y = check_new(n, 0), scratch = check_new(TRN_STEPS_SCRATCH * padded, 0), codes = check_new(n + k, 0);  // and more
     check_buffer *all[] = {&w, &r, &hw, &hr, &b, &x, &h, &c, &y, &scratch, &codes};
     // All but the weights start from zeros.
     for (size_t i = 4; i < 9; i++) memset(all[i]->data, 0, all[i]->size * sizeof(float));
+    const char *width = !cell->integers ? "" : per_cell == 2 ? ", 16 bits" : ", 8 bits";
     trn_steps s = {.count = 1, .n = n, .k = k, .x = x.data, .w = w.data, .r = r.data, .init = b.data, .hidden_w = hw.data,
                    .hidden_r = hr.data, .hidden_init = b.data, .h = h.data, .c = c.data, .y = y.data,
-                   .scratch = scratch.data, .codes = (int8_t *)codes.data, .planes = 1};
+                   .scratch = scratch.data, .codes = (int8_t *)codes.data, .per_cell = per_cell};
     CHECK_BENCH((w.size + r.size + hw.size + hr.size) * sizeof(float), slots_of(table, cell).steps[cell->kind](&s),
-                "%s %zu, input %zu", cell->name, n, k);
+                "%s %zu, input %zu%s", cell->name, n, k, width);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) check_free(all[i]);
 }
 
 static void family(const trn_ukernels *scalar, const trn_ukernels *table) {
     for (size_t i = 0; i < sizeof cells / sizeof *cells; i++) {
-        const trn_ukernels *reference = cells[i].int8 ? scalar : check_reference(table);
+        const trn_ukernels *reference = cells[i].integers ? scalar : check_reference(table);
         for (int trial = 0; trial < 60; trial++) {
             problem p = random_problem(&cells[i]);
             compare(by_slot(table, &cells[i], &p), by_parts(table, &cells[i], &p), cells[i].name);
             compare(by_slot(table, &cells[i], &p), by_slot(reference, &cells[i], &p), cells[i].name);
             free_problem(&p);
         }
-        for (size_t n = 16; check.bench && n <= 512; n *= 2) bench(table, &cells[i], n, n);
-        for (size_t n = 8; check.bench && n <= 40; n += 8) bench(table, &cells[i], n, 1);
+        for (size_t per_cell = 4; check.bench && per_cell >= (cells[i].integers ? 2 : 4); per_cell -= 2) {
+            for (size_t n = 16; n <= 512; n *= 2) bench(table, &cells[i], per_cell, n, n);
+            for (size_t n = 8; n <= 40; n += 8) bench(table, &cells[i], per_cell, n, 1);
+        }
     }
 }
 

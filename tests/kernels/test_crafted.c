@@ -193,7 +193,7 @@ static void convolution_of_loose_weights(const char *name) {
 // A window of 2^62 taps over nothing: the work must not look like none, and no taps of no channels are walked.
 static void windows_without_end(const char *name) {
     const int64_t k = (int64_t)1 << 20;
-    const int8_t no_weights[1] = {0};
+    const int16_t no_weights[1] = {0};
     float zeros[64] = {0};
     builder b;
     uint32_t x, y;
@@ -201,7 +201,7 @@ static void windows_without_end(const char *name) {
         b = start();
         x = tensor(&b, "x", trn_dtype_F32, trn_storage_INPUT, DIMS(1, 0, 1, 1, 1));
         y = tensor(&b, "y", trn_dtype_F32, trn_storage_OUTPUT, DIMS(1, 1, 1, 1, 1));
-        uint32_t w = int8 ? constant_i8(&b, 1, 64, DIMS(1, 0, 16), no_weights, zeros)
+        uint32_t w = int8 ? constant_integers(&b, 4, 64, DIMS(1, 0, 16), no_weights, zeros)
                           : constant(&b, trn_dtype_F32, 64, DIMS(1, 0, 16), zeros);
         operator_of(&b, trn_op_conv, LIST(x, w), LIST(y),
                     DIMS(trn_fn_IDENTITY, 0, 0, k, 1, 1, 0, 0, 1, k, 1, 1, 0, 0, 1, k, 1, 1, 0, 0, 1));

@@ -56,9 +56,9 @@ def model(tmp_path_factory):
     return written(tmp_path_factory)
 
 
-@pytest.fixture(scope="module")
-def int8_model(tmp_path_factory):
-    return written(tmp_path_factory, planes=2)
+@pytest.fixture(scope="module", params=[8, 16])
+def whole_model(tmp_path_factory, request):
+    return written(tmp_path_factory, bits=request.param)
 
 
 def run(model, *emulator, isa=""):
@@ -80,10 +80,10 @@ def test_the_kernels_that_run(model, processor, isa):
 
 
 @pytest.mark.parametrize(("processor", "isa"), PROCESSORS)
-def test_int8_is_the_same_everywhere(int8_model, processor, isa):
-    emulated = run(int8_model, QEMU, "-cpu", processor)
+def test_whole_numbers_are_the_same_everywhere(whole_model, processor, isa):
+    emulated = run(whole_model, QEMU, "-cpu", processor)
     assert emulated.returncode == 0, emulated.stderr
-    assert emulated.stdout.split() == [isa, run(int8_model, isa="scalar").stdout.split()[1]]
+    assert emulated.stdout.split() == [isa, run(whole_model, isa="scalar").stdout.split()[1]]
 
 
 def test_what_a_processor_lacks_is_refused(model):

@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products in 8 bits. A row of x becomes codes with a scale of their own. Sums of integers are exact, so that neither
-// their order nor the instruction set matters, and lead back to floats by operations that round once each.
+// Products of whole numbers. A row of x becomes codes with a scale of their own, of 8 bits beside int8 weights and of 16
+// beside int16. Sums of integers are exact, so that neither their order nor the instruction set matters, and lead back
+// to floats by operations that round once each.
 
 enum { I8_CELL = 4, I8_VECTORS = 64 / VF_LANES };  // bytes; vectors of the widest panel
 #define I8_TINY  0x1p-100f                         // a row that does not reach it counts as zeros
 #define I8_FLAT  12      // magnitude of the codes, in the mean, from which on one row of codes is enough
 #define I8_PARTS 254.0f  // of a code: what it leaves is at most half of it, 127 of these
+
+// Cells of a column of k weights; rows of cells of a matrix with so many: behind them stand start values, beside bytes
+// alone, and scales.
+TRN_INLINE size_t i8_cells(size_t k, size_t per_cell) { return (k + per_cell - 1) / per_cell; }
+TRN_INLINE size_t i8_rows_of_cells(size_t cells, size_t per_cell) { return cells + (per_cell == 4) + 1; }
 
 // One lane has more sums than there are registers anyway.
 #if VF_TILE_SUMS >= 6
@@ -59,26 +65,43 @@ TRN_INLINE int32_t i8_encode(size_t n, const float *x, vf factor, const int clam
     return vi_sum_across(sum);
 }
 
-TRN_SLOT void TRN_KERNEL(i8_quantize)(size_t n, const float *x, const float *range, int fine, int8_t *codes,
+// Codes of 16 bits. Their range may be a given one, and its bounds cost nothing that counts.
+TRN_INLINE void i8_encode_16(size_t n, const float *x, vf factor, int16_t *codes) {
+    vf group[4];
+    vi code[4];
+    for (size_t at = 0; at < n; at += I8_GROUP) {
+        i8_load(x + at, n - at, group);
+        TRN_UNROLL for (size_t i = 0; i < 4; i++) code[i] = vf_to_vi(vf_clamp(TRN_LIMIT_I16_CODE, vf_mul(group[i], factor)));
+        vi_store_codes16(codes + at, code);
+    }
+}
+
+TRN_SLOT void TRN_KERNEL(i8_quantize)(size_t n, const float *x, const float *range, trn_coding coding, int8_t *codes,
                                     float *scales) {
+    const int wide = coding == TRN_CODES_16;
+    const float most = wide ? TRN_LIMIT_I16_CODE : 127.0f;
     const vi bits = i8_largest(n, x);
     const vf largest = range ? vf_set1(*range) : vi_as_vf(bits);
     const vi wildest = vi_max(bits, vi_and(vf_bits(largest), vi_set1(INT32_MAX)));
     const vm wild = vi_is_negative(vi_sub(vi_set1(0x7f7fffff), wildest));
-    const vf factor = vf_div(vf_set1(127.0f), largest), scale = vf_mul(largest, vf_set1(1.0f / 127.0f));
+    const vf factor = vf_div(vf_set1(most), largest), scale = vf_mul(largest, vf_set1(1.0f / most));
     scales[1] = 0.0f;
     if (vm_any(wild) || !vm_any(vf_le(vf_set1(I8_TINY), largest))) {
-        memset(codes, VI_DOT_OFFSET, trn_codes_size(n));
+        memset(codes, wide ? 0 : VI_DOT_OFFSET, (wide ? 2 : 1) * trn_codes_size(n));
         scales[0] = vm_any(wild) ? NAN : 0.0f;
         return;
     }
     vf_store_n(scales, scale, 1);
+    if (wide) {
+        i8_encode_16(n, x, factor, (int16_t *)codes);
+        return;
+    }
     if (range) {
         i8_encode(n, x, factor, 1, 0, codes);
         return;
     }
     const int32_t sum = i8_encode(n, x, factor, 0, 0, codes);
-    if (!fine || (fine == 1 && sum >= I8_FLAT * (int32_t)n)) return;
+    if (coding == TRN_CODES_8 || sum >= I8_FLAT * (int32_t)n) return;
     if (i8_encode(n, x, factor, 0, 1, codes + trn_codes_size(n)) != 0) scales[1] = scales[0] * (1.0f / I8_PARTS);
 }
 
@@ -87,7 +110,7 @@ typedef vsum i8_sums[VI_TILE_ROWS][I8_VECTORS];
 
 // Adds the products with so many cells of each column, which the codes hold from cell c on. Weights come VI_AHEAD vectors
 // before their use.
-TRN_INLINE void i8_products(i8_sums sum, const size_t cells, const vcodes code[VI_TILE_ROWS], const size_t c, const char *w,
+TRN_INLINE void i8_products(i8_sums sum, const int wide, const size_t cells, const vcodes code[VI_TILE_ROWS], const size_t c, const char *w,
                             const size_t w_stride, const size_t rows, const size_t vectors) {
     enum { KEPT = VI_AHEAD + 1 };
     vi weights[KEPT][VI_DOT_CELLS];
@@ -96,47 +119,49 @@ TRN_INLINE void i8_products(i8_sums sum, const size_t cells, const vcodes code[V
         if (at < (int)vectors) I8_UNROLL for (size_t d = 0; d < cells; d++) weights[at % KEPT][d] =
             vi_load_cells(w + (size_t)d * w_stride + at * VF_LANES * I8_CELL);
         if (j < 0) continue;
-        I8_UNROLL for (size_t i = 0; i < rows; i++) sum[i][j] = vsum_dot(sum[i][j], code[i], c, weights[j % KEPT], cells);
+        I8_UNROLL for (size_t i = 0; i < rows; i++) sum[i][j] =
+            wide ? vsum_dot16(sum[i][j], code[i], c, weights[j % KEPT], cells)
+                 : vsum_dot(sum[i][j], code[i], c, weights[j % KEPT], cells);
     }
 }
 
 // Those with `cells` cells: VI_CODE_CELLS(vectors), VI_DOT_CELLS or 1.
-TRN_INLINE void i8_link(i8_sums sum, const size_t cells, const int8_t *x, size_t x_stride, const char *w,
+TRN_INLINE void i8_link(i8_sums sum, const int wide, const size_t cells, const int8_t *x, size_t x_stride, const char *w,
                         const size_t w_stride, const size_t rows, const size_t vectors) {
     vcodes code[VI_TILE_ROWS];
     I8_UNROLL for (size_t i = 0; i < rows; i++) code[i] = vcodes_load(x + (size_t)i * x_stride, cells);
     I8_UNROLL for (size_t c = 0; c < cells; c += VI_DOT_CELLS, w += VI_DOT_CELLS * w_stride)
-        i8_products(sum, cells < VI_DOT_CELLS ? cells : VI_DOT_CELLS, code, c, w, w_stride, rows, vectors);
+        i8_products(sum, wide, cells < VI_DOT_CELLS ? cells : VI_DOT_CELLS, code, c, w, w_stride, rows, vectors);
 }
 
 // Those with the last cells of a column, fewer than VI_CODE_CELLS(vectors).
-TRN_INLINE void i8_last_links(i8_sums sum, size_t cells, const int8_t *x, size_t x_stride, const char *w,
+TRN_INLINE void i8_last_links(i8_sums sum, const int wide, size_t cells, const int8_t *x, size_t x_stride, const char *w,
                               const size_t w_stride, const size_t rows, const size_t vectors) {
     if (VI_DOT_CELLS > 1 && VI_CODE_CELLS(vectors) > VI_DOT_CELLS && cells >= VI_DOT_CELLS) {
-        i8_link(sum, VI_DOT_CELLS, x, x_stride, w, w_stride, rows, vectors);
+        i8_link(sum, wide, VI_DOT_CELLS, x, x_stride, w, w_stride, rows, vectors);
         cells -= VI_DOT_CELLS, x += VI_DOT_CELLS * I8_CELL, w += VI_DOT_CELLS * w_stride;
     }
     TRN_ROLLED for (; cells > 0; cells--, x += I8_CELL, w += w_stride)
-        i8_link(sum, 1, x, x_stride, w, w_stride, rows, vectors);
+        i8_link(sum, wide, 1, x, x_stride, w, w_stride, rows, vectors);
 }
 
-// quads: cells of a column, k / 4 rounded up. w: rows of cells, w_stride bytes apart, then start values, then scales,
+// count: cells of a column. w: rows of them, w_stride bytes apart, then start values, which int16 has none of, then scales,
 // whose address it returns. fetch: NULL, or where weights lie that will be needed later, of which each row of cells
 // fetches fetch_step bytes.
-TRN_INLINE const char *i8_accumulate(i8_sums sum, size_t quads, const int8_t *x, size_t x_stride, const char *w,
-                                     const size_t w_stride, const char **fetch, const size_t fetch_step,
+TRN_INLINE const char *i8_accumulate(i8_sums sum, const int wide, size_t count, const int8_t *x, size_t x_stride,
+                                     const char *w, const size_t w_stride, const char **fetch, const size_t fetch_step,
                                      const size_t rows, const size_t vectors) {
-    const size_t cells = VI_CODE_CELLS(vectors), left = quads % cells;
-    const char *const start = w + quads * w_stride, *const whole = start - left * w_stride;
-    const int8_t *const last = x + (quads - left) * I8_CELL;
+    const size_t cells = VI_CODE_CELLS(vectors), left = count % cells;
+    const char *const start = w + count * w_stride, *const whole = start - left * w_stride;
+    const int8_t *const last = x + (count - left) * I8_CELL;
     I8_UNROLL for (size_t i = 0; i < rows; i++) I8_UNROLL for (size_t j = 0; j < vectors; j++) sum[i][j] =
-        vsum_of(VI_DOT_OFFSET ? vi_load_cells(start + j * VF_LANES * I8_CELL) : vi_set1(0));
+        vsum_of(VI_DOT_OFFSET && !wide ? vi_load_cells(start + j * VF_LANES * I8_CELL) : vi_set1(0));
     GEMM_LINKS for (; w != whole; x += cells * I8_CELL, w += cells * w_stride) {
         if (fetch) vf_fetch((const float *)*fetch), *fetch += cells * fetch_step;
-        i8_link(sum, cells, x, x_stride, w, w_stride, rows, vectors);
+        i8_link(sum, wide, cells, x, x_stride, w, w_stride, rows, vectors);
     }
-    if (left) i8_last_links(sum, left, last, x_stride, whole, w_stride, rows, vectors);
-    return start + w_stride;
+    if (left) i8_last_links(sum, wide, left, last, x_stride, whole, w_stride, rows, vectors);
+    return wide ? start : start + w_stride;
 }
 
 // init + what a sum stands for. scales: those of the columns.
@@ -146,12 +171,11 @@ TRN_INLINE vf i8_value(vf init, vi sum, vf x_scale, const char *scales) {
 
 // What a tile needs beside its size: every pointer at the tile's first element.
 typedef struct i8_tile {
-    size_t quads;     // cells of a column of a plane: k / 4, rounded up
-    size_t used;      // planes to multiply by, from the first on
+    size_t cells;     // of a column
     const int8_t *x;  // codes, rows x_stride apart
     size_t x_stride;
     const float *x_scales;  // of each row, 2 apart
-    const char *w;          // rows of cells, w_stride bytes apart; then start values, then scales
+    const char *w;          // rows of cells, w_stride bytes apart
     size_t w_stride;
     const char *fetch;      // in the next panel
     size_t fetch_step;      // bytes to go on there with each row of cells; 0: nothing is fetched
@@ -163,26 +187,23 @@ typedef struct i8_tile {
 
 typedef void i8_function(const i8_tile *t);
 
-TRN_INLINE void i8_run(const i8_tile *t, const int fetching, const size_t rows, const size_t vectors) {
+TRN_INLINE void i8_run(const i8_tile *t, const int wide, const int fetching, const size_t rows, const size_t vectors) {
     i8_sums sum;
-    const char *w = t->w, *fetch = t->fetch;
-    const float *init = t->init;
-    ptrdiff_t init_stride = t->init_stride;
-    for (size_t plane = 0; plane < t->used; plane++) {
-        w = i8_accumulate(sum, t->quads, t->x, t->x_stride, w, t->w_stride, fetching ? &fetch : NULL, t->fetch_step,
-                          rows, vectors);
-        I8_UNROLL for (size_t i = 0; i < rows; i++) I8_UNROLL for (size_t j = 0; j < vectors; j++) {
-            const vf before = vf_load(init + (ptrdiff_t)i * init_stride + j * VF_LANES), scale = vf_set1(t->x_scales[2 * i]);
-            vf_store(t->y + (ptrdiff_t)i * t->y_stride + j * VF_LANES,
-                     i8_value(before, vsum_total(sum[i][j]), scale, w + j * VF_LANES * I8_CELL));
-        }
-        w += t->w_stride, init = t->y, init_stride = t->y_stride;
+    const char *fetch = t->fetch;
+    const char *scales = i8_accumulate(sum, wide, t->cells, t->x, t->x_stride, t->w, t->w_stride,
+                                       fetching ? &fetch : NULL, t->fetch_step, rows, vectors);
+    I8_UNROLL for (size_t i = 0; i < rows; i++) I8_UNROLL for (size_t j = 0; j < vectors; j++) {
+        const vf before = vf_load(t->init + (ptrdiff_t)i * t->init_stride + j * VF_LANES);
+        const vf scale = vf_set1(t->x_scales[2 * i]);
+        vf_store(t->y + (ptrdiff_t)i * t->y_stride + j * VF_LANES,
+                 i8_value(before, vsum_total(sum[i][j]), scale, scales + j * VF_LANES * I8_CELL));
     }
 }
 
-// eights: columns / 8.
-#define I8_TILE(name, fetching, rows, eights) \
-    static TRN_NOINLINE void name(const i8_tile *t) { i8_run(t, fetching, rows, 8 / VF_LANES * (eights)); }
+// For weights of 8 and of 16 bits. eights: columns / 8.
+#define I8_TILE(name, rows, eights)                                                                        \
+    static TRN_NOINLINE void i8_##name(const i8_tile *t) { i8_run(t, 0, 0, rows, 8 / VF_LANES * (eights)); } \
+    static TRN_NOINLINE void i16_##name(const i8_tile *t) { i8_run(t, 1, 0, rows, 8 / VF_LANES * (eights)); }
 
 // F(columns / 16) for the tiles of one row.
 #if VI_ROW_SUMS >= 8
@@ -193,25 +214,27 @@ TRN_INLINE void i8_run(const i8_tile *t, const int fetching, const size_t rows, 
 #define I8_WIDTHS(F) F(1)
 #endif
 
-#define I8_ROW(sixteens)      I8_TILE(i8_row_##sixteens, 0, 1, 2 * sixteens)
-#define I8_ROW_NAME(sixteens) i8_row_##sixteens,
+// By whether weights have 16 bits, then by columns / 16.
+#define I8_ROW(sixteens)       I8_TILE(row_##sixteens, 1, 2 * sixteens)
+#define I8_ROW_NAME(sixteens)  i8_row_##sixteens,
+#define I16_ROW_NAME(sixteens) i16_row_##sixteens,
 I8_WIDTHS(I8_ROW)
-static i8_function *const i8_row[] = {NULL, I8_WIDTHS(I8_ROW_NAME)};
+static i8_function *const i8_row[2][5] = {{NULL, I8_WIDTHS(I8_ROW_NAME)}, {NULL, I8_WIDTHS(I16_ROW_NAME)}};
 #if VI_TILE_ROWS >= 4
-I8_TILE(i8_2x2, 0, 2, 2)
-I8_TILE(i8_3x2, 0, 3, 2)
-I8_TILE(i8_4x2, 0, 4, 2)
-I8_TILE(i8_4x2_fetching, 1, 4, 2)
+I8_TILE(2x2, 2, 2)
+I8_TILE(3x2, 3, 2)
+I8_TILE(4x2, 4, 2)
+static TRN_NOINLINE void i8_4x2_fetching(const i8_tile *t) { i8_run(t, 0, 1, 4, 16 / VF_LANES); }
 #endif
-// By whether they fetch, and rows. What f32_gemm fetches out of the second cache comes early enough here: a link of a
-// tile takes longer.
-static i8_function *const i8_rows[2][VI_TILE_ROWS + 1] = {
+// By whether weights have 16 bits, whether the tiles fetch, and rows. What f32_gemm fetches out of the second cache comes
+// early enough here: a link of a tile takes longer. Batches of so large layers in 16 bits are too rare for a tile more.
+static i8_function *const i8_rows[2][2][VI_TILE_ROWS + 1] = {
 #if VI_TILE_ROWS >= 4
-    {NULL, i8_row_1, i8_2x2, i8_3x2, i8_4x2},
-    {NULL, i8_row_1, i8_2x2, i8_3x2, i8_4x2_fetching},
+    {{NULL, i8_row_1, i8_2x2, i8_3x2, i8_4x2}, {NULL, i8_row_1, i8_2x2, i8_3x2, i8_4x2_fetching}},
+    {{NULL, i16_row_1, i16_2x2, i16_3x2, i16_4x2}, {NULL, i16_row_1, i16_2x2, i16_3x2, i16_4x2}},
 #else
-    {NULL, i8_row_1},
-    {NULL, i8_row_1},
+    {{NULL, i8_row_1}, {NULL, i8_row_1}},
+    {{NULL, i16_row_1}, {NULL, i16_row_1}},
 #endif
 };
 
@@ -231,10 +254,10 @@ static TRN_NOINLINE void i8_part(const i8_tile *whole, i8_function *run, size_t 
 
 // A panel: of one row as much at once as the registers hold the sums of, else 16 columns for a few rows. The tile is used
 // for all of it.
-TRN_INLINE void i8_panel(i8_tile *t, size_t m, size_t width, size_t columns, size_t init_step) {
-    const int wide = VI_TILE_ROWS == 1 || m == 1, fetching = t->fetch_step > 0;
-    const size_t part = wide ? gemm_part_of(width, VI_ROW_SUMS) : 16;
-    const size_t fetched = t->used * t->quads * t->fetch_step;  // by a tile of all rows
+TRN_INLINE void i8_panel(i8_tile *t, int wide, size_t m, size_t width, size_t columns, size_t init_step) {
+    const int single = VI_TILE_ROWS == 1 || m == 1, fetching = t->fetch_step > 0;
+    const size_t part = single ? gemm_part_of(width, VI_ROW_SUMS) : 16;
+    const size_t fetched = t->cells * t->fetch_step;  // by a tile of all rows
     const int8_t *x = t->x;
     const char *w = t->w;
     const float *x_scales = t->x_scales, *init = t->init;
@@ -245,7 +268,7 @@ TRN_INLINE void i8_panel(i8_tile *t, size_t m, size_t width, size_t columns, siz
         t->y = y + column, t->init = init + column * init_step;
         for (size_t row = 0, rows; row < m; row += rows) {
             rows = m - row < VI_TILE_ROWS ? m - row : VI_TILE_ROWS;
-            i8_function *run = wide ? i8_row[part / 16] : i8_rows[fetching][rows];
+            i8_function *run = single ? i8_row[wide][part / 16] : i8_rows[wide][fetching][rows];
             if (wanted == part) run(t);
             else i8_part(t, run, rows, part, wanted);
             t->x += rows * t->x_stride, t->x_scales += 2 * rows;
@@ -256,35 +279,34 @@ TRN_INLINE void i8_panel(i8_tile *t, size_t m, size_t width, size_t columns, siz
 }
 
 TRN_SLOT void TRN_KERNEL(i8_gemm)(size_t m, size_t n, size_t k, const int8_t *x, size_t x_stride, const float *x_scales,
-                                const void *w, size_t planes, size_t used, size_t panel, const float *init,
+                                const void *w, size_t per_cell, size_t panel, const float *init,
                                 ptrdiff_t init_stride, float *y, ptrdiff_t y_stride) {
     static const float zeros[64];
-    const size_t quads = (k + 3) / 4, init_step = init != NULL;
+    const size_t cells = i8_cells(k, per_cell), rows = i8_rows_of_cells(cells, per_cell), init_step = init != NULL;
     // All whole tiles of a panel fetch the next one together.
-    const size_t fetching = used * n * k > GEMM_FETCH_BYTES ? m / VI_TILE_ROWS : 0;
+    const size_t fetching = n * cells * I8_CELL > GEMM_FETCH_BYTES ? m / VI_TILE_ROWS : 0;
     const size_t fetch_step = fetching ? 16 * I8_CELL / fetching : 0;
     for (size_t column = 0; column < n && m > 0; column += panel) {
         const size_t left = (n - column + 15) / 16 * 16;
         const size_t width = left < panel ? left : panel, columns = n - column < width ? n - column : width;
-        const char *cells = (const char *)w + column * I8_CELL * planes * (quads + 2);
-        i8_tile t = {.quads = quads,
-                     .used = used,
+        const char *first = (const char *)w + column * I8_CELL * rows;
+        i8_tile t = {.cells = cells,
                      .x = x,
                      .x_stride = x_stride,
                      .x_scales = x_scales,
-                     .w = cells,
+                     .w = first,
                      .w_stride = width * I8_CELL,
-                     .fetch = cells + planes * (quads + 2) * width * I8_CELL,
+                     .fetch = first + rows * width * I8_CELL,
                      .fetch_step = column + width < n ? fetch_step : 0,
                      .init = init ? init + column : zeros,
                      .init_stride = init ? init_stride : 0,
                      .y = y + column,
                      .y_stride = y_stride};
-        i8_panel(&t, m, width, columns, init_step);
+        i8_panel(&t, per_cell == 2, m, width, columns, init_step);
     }
 }
 
-// The sign bit of each lane: whether the cells break the bounds of the packing. Adds their bytes to sums.
+// The sign bit of each lane: whether cells of bytes break the bounds of their packing. Adds them to sums.
 TRN_INLINE vi i8_broken(vi cells, vi *sums) {
     const vi a = vi_shift_right(vi_shift_left(cells, 24), 24), b = vi_shift_right(vi_shift_left(cells, 16), 24);
     const vi c = vi_shift_right(vi_shift_left(cells, 8), 24), d = vi_shift_right(cells, 24);
@@ -295,21 +317,35 @@ TRN_INLINE vi i8_broken(vi cells, vi *sums) {
     return vi_or(broken, vi_or(vi_add(most, second), vi_sub(most, second)));
 }
 
-TRN_SLOT void TRN_KERNEL(i8_check)(size_t n, size_t k, const void *w, size_t planes, size_t panel, int *valid) {
-    const size_t quads = (k + 3) / 4;
+// Of a vector of columns, their start values as well.
+TRN_INLINE vi i8_broken_columns(size_t cells, const char *w, size_t stride) {
+    vi sums = vi_set1(0), broken = vi_set1(0);
+    for (size_t q = 0; q < cells; q++) broken = vi_or(broken, i8_broken(vi_load_cells(w + q * stride), &sums));
+    const vi rest = vi_add(vi_load_cells(w + cells * stride), vi_sub(vi_shift_left(sums, 7), sums));
+    return vi_or(broken, vi_or(rest, vi_sub(vi_set1(0), rest)));
+}
+
+// Likewise of int16. A sum that grows too large says so before it can leave 32 bits.
+TRN_INLINE vi i16_broken_columns(size_t cells, const char *w, size_t stride) {
+    const vi most = vi_set1(TRN_LIMIT_I16_COLUMN), zero = vi_set1(0);
+    vi sums = zero, broken = zero;
+    for (size_t q = 0; q < cells; q++) {
+        const vi cell = vi_load_cells(w + q * stride), a = vi_shift_right(vi_shift_left(cell, 16), 16), b = vi_shift_right(cell, 16);
+        sums = vi_add(sums, vi_add(vi_max(a, vi_sub(zero, a)), vi_max(b, vi_sub(zero, b))));
+        broken = vi_or(broken, vi_sub(most, sums));
+    }
+    return broken;
+}
+
+TRN_SLOT void TRN_KERNEL(i8_check)(size_t n, size_t k, const void *w, size_t per_cell, size_t panel, int *valid) {
+    const size_t cells = i8_cells(k, per_cell);
     vi broken = vi_set1(0);
     for (size_t column = 0; column < n; column += panel) {
         const size_t stride = (n - column < panel ? n - column : panel) * I8_CELL;
-        const char *cells = (const char *)w + column * I8_CELL * planes * (quads + 2);
-        for (size_t plane = 0; plane < planes; plane++, cells += (quads + 2) * stride)
-            for (size_t at = 0; at < stride; at += VF_LANES * I8_CELL) {
-                vi sums = vi_set1(0);
-                for (size_t q = 0; q < quads; q++)
-                    broken = vi_or(broken, i8_broken(vi_load_cells(cells + q * stride + at), &sums));
-                const vi start = vi_load_cells(cells + quads * stride + at);
-                const vi rest = vi_add(start, vi_sub(vi_shift_left(sums, 7), sums));
-                broken = vi_or(broken, vi_or(rest, vi_sub(vi_set1(0), rest)));
-            }
+        const char *first = (const char *)w + column * I8_CELL * i8_rows_of_cells(cells, per_cell);
+        for (size_t at = 0; at < stride; at += VF_LANES * I8_CELL)
+            broken = vi_or(broken, per_cell == 4 ? i8_broken_columns(cells, first + at, stride)
+                                                 : i16_broken_columns(cells, first + at, stride));
     }
     *valid = !vm_any(vi_is_negative(broken));
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every kernel of one instruction set, and its table: included by <isa>.c behind its vocabulary, with TRN_ISA_NAME set.
 
+#include "../format.h"
 #include "../ukernels.h"
 
 // f32_gemm -> f32_gemm_avx2

@@ -196,6 +196,9 @@ TRN_INLINE vi vi_store_codes(int8_t *p, const vi q[4]) {
     const uint8x16_t sizes = vreinterpretq_u8_s8(vaddq_s8(vabsq_s8(a), vabsq_s8(b)));  // at most 254
     return (vi){vreinterpretq_s32_u32(vpaddlq_u16(vpaddlq_u8(sizes))), vdupq_n_s32(0)};
 }
+TRN_INLINE void vi_store_codes16(int16_t *p, const vi q[4]) {
+    TRN_UNROLL for (int i = 0; i < 4; i++) vst1q_s16(p + 8 * i, vec_halves(q[i]));
+}
 TRN_INLINE int8x16_t vec_bytes(int32x4_t cells) { return vreinterpretq_s8_s32(cells); }
 
 #if defined(TRN_NEON_DOT)
@@ -220,6 +223,19 @@ TRN_INLINE int32x4_t vec_dot(int32x4_t sums, int32x4_t w, vcodes x, const int ce
 TRN_INLINE vsum vsum_dot(vsum sums, vcodes x, const int c, const vi w[VI_DOT_CELLS], const int cells) {
     (void)cells;
     return (vsum){vec_dot(sums.low, w->low, x, c), vec_dot(sums.high, w->high, x, c)};
+}
+// Eight columns: the weights of one k.
+TRN_INLINE vsum vec_dot16(vsum sums, int16x8_t w, int16x8_t x, const int code) {
+    const int16x4_t low = vget_low_s16(w);
+#define VEC_LANE(n) case n: return (vsum){vmlal_laneq_s16(sums.low, low, x, n), vmlal_high_laneq_s16(sums.high, w, x, n)};
+    switch (code) { VEC_LANE(0) VEC_LANE(1) VEC_LANE(2) VEC_LANE(3) VEC_LANE(4) VEC_LANE(5) VEC_LANE(6) VEC_LANE(7) }
+#undef VEC_LANE
+    return sums;
+}
+TRN_INLINE vsum vsum_dot16(vsum sums, vcodes x, const int c, const vi w[VI_DOT_CELLS], const int cells) {
+    (void)cells;
+    const int16x8_t a = vreinterpretq_s16_s32(w->low), b = vreinterpretq_s16_s32(w->high), codes = vreinterpretq_s16_s8(x);
+    return vec_dot16(vec_dot16(sums, vuzp1q_s16(a, b), codes, 2 * c), vuzp2q_s16(a, b), codes, 2 * c + 1);
 }
 #else
 // Two products of -127 to 127 fit 16 bits. Of two cells those at the same place share a lane before they widen, and a
@@ -282,6 +298,17 @@ TRN_INLINE void vec_dot(int32x4_t pair[2], const int32x4_t *x, int32x4_t w0, int
 TRN_INLINE vsum vsum_dot(vsum sums, vcodes x, const int c, const vi w[VI_DOT_CELLS], const int cells) {
     vec_dot(sums.pair, x.cell + c, w[0].low, w[cells - 1].low, cells);
     vec_dot(sums.pair + 2, x.cell + c, w[0].high, w[cells - 1].high, cells);
+    return sums;
+}
+// Four columns, two products each.
+TRN_INLINE void vec_dot16(int32x4_t pair[2], int32x4_t x, int32x4_t w) {
+    const int16x8_t a = vreinterpretq_s16_s32(w), b = vreinterpretq_s16_s32(x);
+    pair[0] = vmlal_s16(pair[0], vget_low_s16(a), vget_low_s16(b));
+    pair[1] = vmlal_s16(pair[1], vget_high_s16(a), vget_high_s16(b));
+}
+TRN_INLINE vsum vsum_dot16(vsum sums, vcodes x, const int c, const vi w[VI_DOT_CELLS], const int cells) {
+    TRN_UNROLL for (int i = 0; i < cells; i++)
+        vec_dot16(sums.pair, x.cell[c + i], w[i].low), vec_dot16(sums.pair + 2, x.cell[c + i], w[i].high);
     return sums;
 }
 #endif

@@ -99,11 +99,11 @@ TRN_INLINE int32_t vi_sum_across(vi a) { return a; }
 // To nearest, ties to even; of what fits int32.
 TRN_INLINE vi vf_to_vi(vf a) { return (vi)rintf(a); }
 
-// Products of 8-bit numbers. Codes, the numbers to multiply by, are -127 to 127, kept as bytes with VI_DOT_OFFSET added.
-// A cell holds four bytes; codes are loaded for VI_CODE_CELLS of them where there are sums of so many vectors, a product
-// takes VI_DOT_CELLS of a column at once. The tiles of products: rows of the largest one (1 or 4); how many times eight
-// columns the registers hold the sums of one row (2, 6 or 8), and those whose values from before they hold as well;
-// VI_AHEAD, as VF_AHEAD.
+// Products of 8-bit and 16-bit numbers. Codes, the numbers to multiply by, are -127 to 127, kept as bytes with
+// VI_DOT_OFFSET added, or -8191 to 8191 in 16 bits. A cell holds four of the former, two of the latter; codes are loaded
+// for VI_CODE_CELLS of them where there are sums of so many vectors, a product takes VI_DOT_CELLS of a column at once. The
+// tiles of products: rows of the largest one (1 or 4); how many times eight columns the registers hold the sums of one row
+// (2, 6 or 8), and those whose values from before they hold as well; VI_AHEAD, as VF_AHEAD.
 #define VI_DOT_OFFSET 0
 #define VI_CODE_CELLS(vectors) 1
 #define VI_DOT_CELLS 1
@@ -130,6 +130,15 @@ TRN_INLINE vsum vsum_dot(vsum sums, vcodes x, const int c, const vi w[VI_DOT_CEL
     (void)c, (void)cells;
     TRN_UNROLL for (int i = 0; i < 32; i += 8) sums = vi_add(sums, (int8_t)(x >> i) * (int8_t)(w[0] >> i));
     return sums;
+}
+// Likewise of 16 bits, two a cell; sums stay within 32 bits.
+TRN_INLINE vsum vsum_dot16(vsum sums, vcodes x, const int c, const vi w[VI_DOT_CELLS], const int cells) {
+    (void)c, (void)cells;
+    return sums + (int16_t)x * (int16_t)w[0] + (x >> 16) * (w[0] >> 16);
+}
+// The codes of four vectors, in 16 bits.
+TRN_INLINE void vi_store_codes16(int16_t *p, const vi q[4]) {
+    for (int i = 0; i < 4; i++) p[i] = (int16_t)q[i];
 }
 // The codes of four vectors, plus the offset. All lanes of the result together: the sum of their magnitudes.
 TRN_INLINE vi vi_store_codes(int8_t *p, const vi q[4]) {

@@ -141,6 +141,13 @@ TRN_INLINE __m128i vec_store_codes(int8_t *p, vi first, vi second) {
     _mm_storeu_si128((__m128i *)p, codes);
     return _mm_sad_epu8(_mm_sub_epi8(_mm_xor_si128(codes, sign), sign), _mm_setzero_si128());
 }
+TRN_INLINE vsum vsum_dot16(vsum sums, vcodes x, const int c, const vi w[VI_DOT_CELLS], const int cells) {
+    (void)c, (void)cells;
+    return (vi){_mm_add_epi32(sums.low, _mm_madd_epi16(x, w->low)), _mm_add_epi32(sums.high, _mm_madd_epi16(x, w->high))};
+}
+TRN_INLINE void vi_store_codes16(int16_t *p, const vi q[4]) {
+    for (int i = 0; i < 4; i++) _mm_storeu_si128((__m128i *)(p + 8 * i), _mm_packs_epi32(q[i].low, q[i].high));
+}
 TRN_INLINE vi vi_store_codes(int8_t *p, const vi q[4]) {
     return (vi){vec_store_codes(p, q[0], q[1]), vec_store_codes(p + 16, q[2], q[3])};
 }

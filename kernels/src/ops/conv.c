@@ -174,8 +174,8 @@ static void choose_taps(conv_plan *p, const trn_view *x, const trn_view *weights
         p->kernel[p->window.rank - 1] = 1;
     }
     p->gather = !together || (!p->depthwise && run < LEAST_RUN && run < p->k);
-    p->gather = p->gather || trn_is_int8(weights);
-    p->split = !trn_is_int8(weights) && (p->gather || p->depthwise || p->width < WIDE);
+    p->gather = p->gather || trn_is_integer(weights);
+    p->split = !trn_is_integer(weights) && (p->gather || p->depthwise || p->width < WIDE);
     p->direct = y->strides[1] == 1 || p->outputs == 1;
 }
 
@@ -418,7 +418,7 @@ static void run_rows(const trn_op *op, const conv_plan *p, conv_walk *walk, floa
         walk->sums = p->direct ? to + row * p->y_row : scratch;
         walk->sums_row = p->direct ? p->y_row : p->columns;
         if (p->k == 0) start_sums(p, walk);
-        else if (p->product.planes) multiply_windows(op, p, walk);
+        else if (p->product.per_cell) multiply_windows(op, p, walk);
         else sum_rows(op, p, walk);
         finish_rows(op, p, walk, to + row * p->y_row);
     }

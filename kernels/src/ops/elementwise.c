@@ -352,8 +352,9 @@ static trn_status run(const trn_op *op, trn_error *error) {
     (void)error;
     const elementwise_plan *p = op->plan;
     const int64_t *last = p->strides + (size_t)(p->nest.rank - 1) * p->nest.operands;
-    int64_t index[TRN_MAX_RANK] = {0}, offsets[TRN_LIMIT_REGISTERS + 1] = {0}, width = p->nest.dims[p->nest.rank - 1];
+    int64_t index[TRN_MAX_RANK] = {0}, offsets[TRN_LIMIT_REGISTERS + 1], width = p->nest.dims[p->nest.rank - 1];
     if (p->nest.count == 0) return TRN_OK;
+    memset(offsets, 0, (size_t)p->nest.operands * sizeof *offsets);
     do {
         for (int64_t done = 0; done < width; done += p->tile)
             run_tile(op, p, offsets, last, done, (size_t)(width - done < p->tile ? width - done : p->tile));

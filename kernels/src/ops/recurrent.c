@@ -12,7 +12,7 @@
 // Of input weights up to which a row's products are computed step by step. int8 is no slower at it while all weights
 // stay in the second cache.
 #define INLINE_F32 2048
-#define INLINE_I8  (128 << 10)
+#define INLINE_INTEGERS (128 << 10)
 
 static int64_t gates_of(int64_t cell, int64_t linear_before_reset) {
     return cell == trn_cell_RNN ? 1 : cell == trn_cell_LSTM ? 4 : linear_before_reset ? 3 : 2;
@@ -181,7 +181,7 @@ static void take_buffers(const trn_op *op, recurrent_plan *p, trn_scratch *scrat
     b->reset_h = trn_scratch_take(scratch, p->hidden_gate ? rows * p->hidden : 0, sizeof(float));
     b->steps = trn_scratch_take(scratch, rows == 1 ? TRN_STEPS_SCRATCH * p->padded : 0, sizeof(float));
     b->codes = trn_scratch_take(scratch,
-                                rows == 1 && trn_is_int8(weights)
+                                rows == 1 && trn_is_integer(weights)
                                     ? 2 * (trn_codes_size((size_t)p->input) + trn_codes_size((size_t)p->hidden))
                                     : 0,
                                 1);
@@ -223,11 +223,11 @@ static trn_status prepare(trn_op *op, trn_error *error) {
     const trn_view *peepholes = trn_input(op, trn_in_recurrent_peepholes);
     p->peephole_stride = peepholes ? peepholes->strides[1] : 0;
     p->plain = is_plain(op, p);
-    int int8 = trn_is_int8(trn_input(op, trn_in_recurrent_input_weights));
-    p->inputs_apart = p->steps > 1 && p->input * p->columns > (int8 ? INLINE_I8 : INLINE_F32);
+    int per_cell = trn_input(op, trn_in_recurrent_input_weights)->per_cell;
+    p->inputs_apart = p->steps > 1 && p->input * p->columns > (per_cell ? INLINE_INTEGERS : INLINE_F32);
     int64_t step_floats = 0;
     TRN_OP_REQUIRE(op, error, trn_mul(p->batch, p->columns, &step_floats), "x", "the batch is too large");
-    int64_t share = p->input * p->columns / BLOCK_SHARE / (int8 ? 4 : 1), most = BLOCK_BYTES / 4;
+    int64_t share = p->input * p->columns / BLOCK_SHARE / (per_cell ? per_cell : 1), most = BLOCK_BYTES / 4;
     if (most < share) most = share;
     p->block = step_floats > 0 ? most / step_floats : 1;
     if (p->block > p->steps) p->block = p->steps;
@@ -276,7 +276,7 @@ static trn_steps steps_of(const recurrent_plan *p, const recurrent_direction *d)
                    .y_stride = y ? sign * (ptrdiff_t)y->strides[0] : 0,
                    .scratch = p->buffers.steps,
                    .codes = p->buffers.codes,
-                   .planes = p->by_input.planes,
+                   .per_cell = p->by_input.per_cell,
                    .ranges = d->ranges};
     if (p->inputs_apart) s.k = 0, s.init_stride = sign * (ptrdiff_t)p->columns;
     if (p->inputs_apart && p->hidden_gate) s.hidden_init_stride = sign * (ptrdiff_t)p->padded;
@@ -308,7 +308,7 @@ static void place(trn_op *op) {
     recurrent_plan *p = op->plan;
     trn_scratch scratch = {.base = op->workspace};
     take_buffers(op, p, &scratch);
-    p->kernels = kernels_of(op->ukernels, p, p->by_input.planes > 0);
+    p->kernels = kernels_of(op->ukernels, p, p->by_input.per_cell > 0);
     p->flow = (recurrent_flow){
         .x = trn_input(op, trn_in_recurrent_x),
         .initial = {trn_input(op, trn_in_recurrent_initial_h), trn_input(op, trn_in_recurrent_initial_c)},
