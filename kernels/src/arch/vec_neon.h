@@ -285,19 +285,21 @@ TRN_INLINE int32x4_t vec_pairs(int32x4_t a, int32x4_t b) {
 TRN_INLINE vi vsum_total(vsum sums) {
     return (vi){vec_pairs(sums.pair[0], sums.pair[1]), vec_pairs(sums.pair[2], sums.pair[3])};
 }
-// Four columns: two cells of each, of which a register holds one; x: their codes.
-TRN_INLINE void vec_dot(int32x4_t pair[2], const int32x4_t *x, int32x4_t w0, int32x4_t w1, const int cells) {
-    const int8x16_t a = vec_bytes(x[0]), b = vec_bytes(x[cells - 1]), c = vec_bytes(w0), d = vec_bytes(w1);
-    int16x8_t low = vmull_s8(vget_low_s8(c), vget_low_s8(a)), high = vmull_s8(vget_high_s8(c), vget_high_s8(a));
-    if (cells > 1) {
-        low = vmlal_s8(low, vget_low_s8(d), vget_low_s8(b));
-        high = vmlal_s8(high, vget_high_s8(d), vget_high_s8(b));
+// One cell of eight columns on top of products, which are in 16 bits, two columns each.
+TRN_INLINE void vec_dot(int16x8_t product[4], const int first, int32x4_t code, vi w) {
+    const int8x16_t x = vec_bytes(code), a = vec_bytes(w.low), b = vec_bytes(w.high);
+    const int8x8_t part[4] = {vget_low_s8(a), vget_high_s8(a), vget_low_s8(b), vget_high_s8(b)};
+    TRN_UNROLL for (int i = 0; i < 4; i++) {
+        const int8x8_t codes = i % 2 ? vget_high_s8(x) : vget_low_s8(x);
+        product[i] = first ? vmull_s8(part[i], codes) : vmlal_s8(product[i], part[i], codes);
     }
-    pair[0] = vpadalq_s16(pair[0], low), pair[1] = vpadalq_s16(pair[1], high);
 }
+// Each instruction for all columns before the next one, which waits for it.
 TRN_INLINE vsum vsum_dot(vsum sums, vcodes x, const int c, const vi w[VI_DOT_CELLS], const int cells) {
-    vec_dot(sums.pair, x.cell + c, w[0].low, w[cells - 1].low, cells);
-    vec_dot(sums.pair + 2, x.cell + c, w[0].high, w[cells - 1].high, cells);
+    int16x8_t product[4];
+    vec_dot(product, 1, x.cell[c], w[0]);
+    if (cells > 1) vec_dot(product, 0, x.cell[c + 1], w[cells - 1]);
+    TRN_UNROLL for (int i = 0; i < 4; i++) sums.pair[i] = vpadalq_s16(sums.pair[i], product[i]);
     return sums;
 }
 // Four columns, two products each.
