@@ -285,21 +285,26 @@ TRN_INLINE int32x4_t vec_pairs(int32x4_t a, int32x4_t b) {
 TRN_INLINE vi vsum_total(vsum sums) {
     return (vi){vec_pairs(sums.pair[0], sums.pair[1]), vec_pairs(sums.pair[2], sums.pair[3])};
 }
-// One cell of eight columns on top of products, which are in 16 bits, two columns each.
-TRN_INLINE void vec_dot(int16x8_t product[4], const int first, int32x4_t code, vi w) {
-    const int8x16_t x = vec_bytes(code), a = vec_bytes(w.low), b = vec_bytes(w.high);
-    const int8x8_t part[4] = {vget_low_s8(a), vget_high_s8(a), vget_low_s8(b), vget_high_s8(b)};
-    TRN_UNROLL for (int i = 0; i < 4; i++) {
-        const int8x8_t codes = i % 2 ? vget_high_s8(x) : vget_low_s8(x);
-        product[i] = first ? vmull_s8(part[i], codes) : vmlal_s8(product[i], part[i], codes);
-    }
+// The two cells of half i of four, even or odd; those of the i-th pair of eight columns.
+TRN_INLINE int8x8_t vec_half(int32x4_t cells, const int i) {
+    return i % 2 ? vget_high_s8(vec_bytes(cells)) : vget_low_s8(vec_bytes(cells));
 }
-// Each instruction for all columns before the next one, which waits for it.
+TRN_INLINE int8x8_t vec_pair(vi w, const int i) { return vec_half(i < 2 ? w.low : w.high, i); }
+// Pairs of columns that go together: each instruction for all of them before the next one, which waits for it.
+#if defined(__aarch64__)
+#define VEC_TOGETHER 4
+#else
+#define VEC_TOGETHER 2  // for want of registers
+#endif
 TRN_INLINE vsum vsum_dot(vsum sums, vcodes x, const int c, const vi w[VI_DOT_CELLS], const int cells) {
     int16x8_t product[4];
-    vec_dot(product, 1, x.cell[c], w[0]);
-    if (cells > 1) vec_dot(product, 0, x.cell[c + 1], w[cells - 1]);
-    TRN_UNROLL for (int i = 0; i < 4; i++) sums.pair[i] = vpadalq_s16(sums.pair[i], product[i]);
+    TRN_UNROLL for (int first = 0; first < 4; first += VEC_TOGETHER) {
+        const int end = first + VEC_TOGETHER;
+        TRN_UNROLL for (int i = first; i < end; i++) product[i] = vmull_s8(vec_pair(w[0], i), vec_half(x.cell[c], i));
+        TRN_UNROLL for (int i = first; i < end && cells > 1; i++)
+            product[i] = vmlal_s8(product[i], vec_pair(w[cells - 1], i), vec_half(x.cell[c + 1], i));
+        TRN_UNROLL for (int i = first; i < end; i++) sums.pair[i] = vpadalq_s16(sums.pair[i], product[i]);
+    }
     return sums;
 }
 // Four columns, two products each.
