@@ -3,6 +3,7 @@
 
     c' = f * c + i * g        h' = o * tanh(c')        h enters the products that f is made of
 
+Of most of them a pass has made one operator (`passes/fuse_cells.py`), which says what is what, but for h and the data.
 The two states have one shape, and often names that do not say which is which; what is done with them tells them apart.
 """
 
@@ -15,6 +16,7 @@ from .places import Geometry, geometry, inner, moves, outer, writers
 
 _PRODUCTS = ("dense", "conv")
 _ARITY = {"ADD": 2, "MUL": 2, "TANH": 1}
+_INITIAL_C = 10  # operand of `recurrent`, behind initial_h
 MAX_NODES = 20_000  # each look at what makes a tensor goes over all nodes
 
 
@@ -52,13 +54,33 @@ class Cells:
         if len(self.given) < 2 or len(self.graph.nodes) > MAX_NODES:
             return []
         made = {id(o): self._term(outer(self.graph, o)) for o in self.graph.outputs}
-        cells = []
+        cells = self._fused(made)
         for new_c in self.graph.outputs:
             for c, forget in self._renewals(made[id(new_c)]):
                 hs = [h for h in self._multiplied(forget) if h.tensor.dims == c.tensor.dims]
                 shown = [o for o in self.graph.outputs if self._is_hidden(made[id(o)], made[id(new_c)])]
                 if len(hs) == len(shown) == 1:
                     cells.append(Cell(c, hs[0], new_c, shown[0]))
+        return cells
+
+    def _fused(self, made: dict[int, _Term]) -> list[Cell]:
+        """The cells that are an operator each."""
+        cells = []
+        for node in self.graph.nodes:
+            if node.kind != "recurrent" or node.attributes["cell"] != "LSTM" or len(node.inputs) <= _INITIAL_C:
+                continue
+            x, h, c = (node.inputs[i] for i in (0, _INITIAL_C - 1, _INITIAL_C))
+            given = self.given.get(self._term(c).made_by) if c is not None else None
+            if x is None or h is None or given is None:
+                continue
+            roots = dict.fromkeys(id(root) for t in (x, h) for root in self._copied(t))
+            hs = [p for i, p in self.given.items() if i in roots and p.tensor.dims == given.tensor.dims]
+            new_h, new_c = (
+                [o for o in self.graph.outputs if t is not None and made[id(o)] == self._term(t)]
+                for t in node.outputs[1:3]
+            )
+            if len(hs) == len(new_h) == 1:
+                cells += [Cell(given, hs[0], o, new_h[0]) for o in new_c]
         return cells
 
     def _renewals(self, term: _Term) -> list[tuple[Port, _Term]]:

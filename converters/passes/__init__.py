@@ -10,6 +10,7 @@ from .blocks import run_in_blocks
 from .channels_last import keep_channels_last
 from .copies import eliminate_copies
 from .dead_code import remove_dead_code
+from .fuse_cells import fuse_cells
 from .fuse_dense import fuse_dense
 from .fuse_elementwise import fuse_elementwise
 from .fuse_normalize import fuse_normalize
@@ -23,13 +24,14 @@ PASSES: list[Callable[[Graph], list[str]]] = [
     remove_identities,
     merge_equal,
     fuse_normalize,
+    fuse_cells,
     remove_dead_code,
     read_last_states,
     fuse_dense,
     fuse_elementwise,
     eliminate_copies,
     remove_dead_code,
-    lambda graph: run_in_blocks(graph, [remove_identities, fuse_dense, fuse_elementwise, eliminate_copies]),
+    lambda graph: run_in_blocks(graph, [remove_identities, fuse_cells, fuse_dense, fuse_elementwise, eliminate_copies]),
     keep_channels_last,
 ]
 
