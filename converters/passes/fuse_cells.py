@@ -249,6 +249,7 @@ def _recurrent(cell: _Cell, once: _Once) -> Node:
     units = cell.shape.width
     bias = np.stack([gate.bias for gate in cell.gates])[None]
     x, h, c = cell.operands
+    first = [None if _is_zero(t) else t for t in (h, c)]
     inputs: list[Tensor | None] = [
         x,
         once.matrix([gate.x for gate in cell.gates], units),
@@ -266,4 +267,9 @@ def _recurrent(cell: _Cell, once: _Once) -> Node:
         "activations": [cell.gates[0].function, cell.gates[3].function, cell.last],
     }
     name = "+".join(dict.fromkeys(node.name for node in cell.nodes if node.kind == "dense"))
-    return Node("recurrent", [*inputs, *[None] * 5, h, c], [None, *outputs], attributes, name)
+    return Node("recurrent", [*inputs, *[None] * 5, *first], [None, *outputs], attributes, name)
+
+
+def _is_zero(t: Tensor) -> bool:
+    """Whether a state is zeros, which an absent one stands for."""
+    return t.base.data is not None and not t.base.data.any()
