@@ -18,6 +18,8 @@ from ..places import geometry, is_whole
 from .copies import Place, rebase
 from .uses import Uses
 
+_Step = tuple[str, int, int, int, float, float]
+_OF_TWO = frozenset(["ADD", "SUB", "MUL"])
 MAX_TERMS = 12  # of a sum, with the sums inside of it: far above what the gate of a cell has
 
 
@@ -96,23 +98,28 @@ class Sums:
 
     def pairs(self, t: Tensor, function: str) -> Iterator[tuple[Tensor, Tensor]]:
         """The two operands in both orders, where a tensor is the result of this function of two."""
-        made = self._step(t)
-        if made is not None and made[0][0] == function and len(made[1]) == 2:
-            a, b = made[1]
+        operands = self.operands(t, function)
+        if operands is not None:
+            a, b = operands
             yield a, b
             yield b, a
 
-    def _step(self, t: Tensor) -> tuple[tuple[str, int, int, int, float, float], list[Tensor]] | None:
+    def operands(self, t: Tensor, function: str) -> tuple[Tensor, Tensor] | None:
+        """The two operands, where a tensor is the result of this function of two."""
+        made = self._step(t)
+        if made is None or made[0][0] != function or len(made[1]) != 2:
+            return None
+        return made[1][0], made[1][1]
+
+    def _step(self, t: Tensor) -> tuple[_Step, list[Tensor]] | None:
         """The elementwise function that makes a tensor, and the parts of its operands that it does so of."""
         node = self.made.get(id(t.base))
         if node is None or node.kind != "elementwise" or len(node.attributes["program"]) != 1:
             return None
         (step,) = node.attributes["program"]
-        registers = step[1:3] if step[0] in ("ADD", "MUL") else [0]
-        count = len(registers) if step[0] in ("ADD", "MUL") else len(node.inputs)
-        if count != len(registers):
+        if step[0] not in _OF_TWO and len(node.inputs) != 1:
             return None
-        operands = [self._part(t, node.inputs[r]) for r in registers]
+        operands = [self._part(t, node.inputs[r]) for r in (step[1:3] if step[0] in _OF_TWO else [0])]
         return None if any(o is None for o in operands) else (step, operands)  # type: ignore[return-value]
 
     def _part(self, t: Tensor, operand: Tensor | None) -> Tensor | None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LSTM cells in the forms in which exporters write them out: one operator of each, and none of what is no cell."""
+"""LSTM and GRU cells in the forms in which exporters write them out: one operator of each, none of what is no cell."""
 
 from __future__ import annotations
 
@@ -162,6 +162,80 @@ def agrees(proto, feeds):
     got = tinyrnn.load(convert_bytes(proto, states={})[0]).run(feeds)
     for name, want in reference(proto, **feeds).items():
         np.testing.assert_allclose(got[name], want, 1e-5, 2e-6)
+
+
+BLENDS = {
+    "(1 - z) n + z h": ("Sub one z r0", "Mul r0 n r1", "Mul z h r2", "Add r1 r2 p"),
+    "n + z (h - n)": ("Sub h n r0", "Mul r0 z r1", "Add r1 n p"),
+    "(1 - z) h + z n": ("Sub one z r0", "Mul r0 h r1", "Mul z n r2", "Add r2 r1 p"),
+    "h + z (n - h)": ("Sub n h r0", "Mul z r0 r1", "Add h r1 p"),
+}
+
+
+def gru(form: Form, blend: str, after: bool):
+    """Return a model of one GRU cell, and what to feed it; its reset gate stands before or after the product with h."""
+    made, size = Writer(form), form.hidden
+    if after:
+        of_x = made.pieces(made.product("x", INPUTS, 3 * size, 0, "x" in form.biases), 3)
+        of_h = made.pieces(made.product("h", size, 3 * size, 7, "h" in form.biases), 3)
+        z, r = (made.squashed(made.two("Add", of_x[i], of_h[i], 0)) for i in (0, 1))
+        total = made.two("Add", of_x[2], made.two("Mul", r, of_h[2], 2), 3)
+    elif form.products == "each":
+        z, r = (made.squashed(made.sums("x", "h", 1, seed)[0]) for seed in (0, 20))
+        total = made.sums("x", made.two("Mul", r, "h", 2), 1, 40)[0]
+    else:
+        sums = made.sums("x", "h", 2, 0)
+        z, r = (made.squashed(t) for t in (sums if len(sums) == 2 else made.pieces(sums[0], 2)))
+        total = made.sums("x", made.two("Mul", r, "h", 2), 1, 40)[0]
+    names = {"z": z, "n": made.add("Tanh", total), "one": made.constant(np.float32(1)), "h": "h"}
+    for line in BLENDS[blend]:
+        op, *inputs, out = line.split()
+        made.add(op, *(names.get(i, i) for i in inputs), out=out)
+    rows = 2 if form.batch == "batch" else form.batch
+    feeds = {"x": random(rows, INPUTS, seed=3), "h": random(rows, size, seed=4)}
+    dims = {"x": [form.batch, INPUTS], "h": [form.batch, size]}
+    return model([*made.nodes, node("Neg", "p", "y")], dims, "y p", made.constants), feeds
+
+
+@settings(max_examples=60, deadline=None)
+@given(FORMS, st.sampled_from(list(BLENDS)), st.booleans())
+def test_every_form_of_a_gru_becomes_one_operator(form, blend, after):
+    proto, feeds = gru(form, blend, after)
+    graph = lowered(proto, states={}).graph
+    found = [n.attributes["linear_before_reset"] for n in graph.nodes if n.kind == "recurrent"]
+    negative = form.hard and blend in list(BLENDS)[2:]
+    assert found == ([] if negative else [int(after)]), (form, blend)
+    assert ("dense" in kinds(graph)) == negative
+    agrees(proto, feeds)
+
+
+#: The operator and which one of it, in the order of the graph, becomes another one.
+CHANGED_GRU = [("Sub", 0, "Max"), ("Mul", 0, "Add"), ("Mul", 2, "Add"), ("Sigmoid", 0, "Tanh"), ("Sigmoid", 1, "Tanh")]
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize(("op", "which", "other"), CHANGED_GRU)
+def test_another_formula_than_that_of_a_gru_stays(op, which, other, after):
+    proto, feeds = gru(Form(batch=2), "(1 - z) n + z h", after)
+    [n for n in proto.graph.node if n.op_type == op][which].op_type = other
+    assert "recurrent" not in kinds(lowered(proto, states={}).graph)
+    agrees(proto, feeds)
+
+
+@pytest.mark.parametrize("quantize", [None, "int8"])
+@pytest.mark.parametrize("after", [False, True])
+def test_a_gru_of_frames_streams_as_it_is_fed_its_state(after, quantize):
+    proto, _ = gru(Form(batch=1), "n + z (h - n)", after)
+    engine = tinyrnn.load(convert_bytes(proto, quantize=quantize, states={"h": "p"})[0])
+    stream, x, h = engine.stream(), random(9, 1, INPUTS), np.zeros((1, 6), np.float32)
+    steps = np.stack([stream.step(frame) for frame in x])
+    assert engine.stream().run(x).tobytes() == steps.tobytes()
+    for frame, y in zip(x, steps):
+        got = engine.run({"x": frame, "h": h})
+        assert got["y"].tobytes() == y.tobytes()
+        if quantize is None:
+            np.testing.assert_allclose(y, reference(proto, x=frame, h=h)["y"], 1e-5, 2e-6)
+        h = got["p"]
 
 
 @settings(max_examples=60, deadline=None)
