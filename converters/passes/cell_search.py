@@ -15,7 +15,7 @@ import numpy as np
 
 from ..ir import Graph, Node, Tensor
 from ..places import geometry, is_whole
-from .sums import Call, Product, Shape, Sums, seen_as
+from .sums import Call, Product, Shape, Sums, seen_as, vector
 
 #: Functions of `recurrent` that elementwise operators have too: of the gates, and of what they are gates for.
 _GATE_FUNCTIONS = frozenset(["SIGMOID", "HARD_SIGMOID"])
@@ -306,7 +306,10 @@ def _same(a: Tensor, b: Tensor) -> bool:
 
 
 def _alike(a: Tensor, b: Tensor, shape: Shape) -> bool:
-    """The same, as rows."""
+    """The same, as rows; constants are so by their elements."""
+    first, second = (vector(t, shape) for t in (a, b))
+    if first is not None and second is not None:
+        return np.array_equal(first, second)
     seen = [seen_as(t, (shape.rows, shape.width)) for t in (a, b)]
     return seen[0] is not None and seen[1] is not None and _same(seen[0], seen[1])
 

@@ -139,7 +139,7 @@ class Sums:
             return None if first is None or rest is None else first + rest
         if left <= 0:
             return None
-        constant = _vector(t, shape)
+        constant = vector(t, shape)
         if constant is not None:
             return [constant]
         return [self._product(t, shape) or t]
@@ -218,7 +218,7 @@ def _are(t: Tensor, row: Size, element: Size) -> bool:
     return all(d == 1 or have == want for d, have, want in zip(t.dims, t.step, (row, element), strict=True))
 
 
-def _vector(t: Tensor, shape: Shape) -> np.ndarray | None:
+def vector(t: Tensor, shape: Shape) -> np.ndarray | None:
     """A constant that is the same in all rows, as an array [width]."""
     base, seen = t.base, seen_as(t, (shape.rows, shape.width))
     if base.data is None or base.packing != "NONE" or base.dtype != "F32" or seen is None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import numpy_helper
 
 import tinyrnn
 from build import BOOL, agree, body, choice, kinds, lowered, model, node, random, reference
@@ -220,6 +221,23 @@ def test_another_formula_than_that_of_a_gru_stays(op, which, other, after):
     [n for n in proto.graph.node if n.op_type == op][which].op_type = other
     assert "recurrent" not in kinds(lowered(proto, states={}).graph)
     agrees(proto, feeds)
+
+
+@pytest.mark.parametrize("blend", BLENDS)
+def test_a_gru_that_starts_from_zeros(blend):
+    """The zeros are there in more than one form: what was made for the product, and what is blended."""
+    proto, feeds = gru(Form(), blend, True)
+    made = Writer(Form(), "w")
+    rows = made.add("Slice", made.add("Shape", "x"), made.constant([0]), made.constant([1]))
+    made.add("Expand", made.constant(np.float32(0)), made.add("Concat", rows, made.constant([6]), axis=0), out="h")
+    constants = {t.name: numpy_helper.to_array(t) for t in proto.graph.initializer}
+    for n in made.nodes:
+        n.input[:] = [f"z{name}" if name in made.constants else name for name in n.input]
+    constants |= {f"z{name}": array for name, array in made.constants.items()}
+    proto = model([*made.nodes, *proto.graph.node], {"x": ["batch", INPUTS]}, "y p", constants)
+    (cell,) = (n for n in lowered(proto).graph.nodes if n.kind == "recurrent")
+    assert cell.inputs[9] is None
+    agrees(proto, {"x": feeds["x"]})
 
 
 @pytest.mark.parametrize("quantize", [None, "int8"])
