@@ -133,12 +133,13 @@ class Sums:
 
     def terms(self, t: Tensor, shape: Shape, left: int = MAX_TERMS) -> list[Product | np.ndarray | Tensor] | None:
         """What a tensor of this shape is the sum of: products, constants [width], others; None if it is too many."""
-        for a, b in self.pairs(t, "ADD"):
-            first = self.terms(a, shape, left - 1)
-            rest = None if first is None else self.terms(b, shape, left - len(first))
-            return None if first is None or rest is None else first + rest
         if left <= 0:
             return None
+        added = self.operands(t, "ADD")
+        if added is not None:
+            first = self.terms(added[0], shape, left - 1)
+            rest = None if first is None else self.terms(added[1], shape, left - len(first))
+            return None if first is None or rest is None else first + rest
         constant = vector(t, shape)
         if constant is not None:
             return [constant]

@@ -365,6 +365,18 @@ def test_what_is_needed_elsewhere_too_stays(op, which, how):
     stays([*made.nodes, *more], f"p q {shown if how == 'output' else 'e'}", made.constants)
 
 
+def test_a_sum_of_thousands_is_not_followed():
+    made = Writer(PLAIN)
+    made.cell("x", "h", "c", "p", "q")
+    at = next(i for i, n in enumerate(made.nodes) if n.op_type == "Sigmoid")
+    name, bias, more = made.nodes[at].input[0], made.constant(np.zeros(6, np.float32)), []
+    for i in range(2000):
+        more.append(node("Add", f"{name} {bias}", f"sum{i}"))
+        name = f"sum{i}"
+    made.nodes[at].input[0] = name
+    stays([*made.nodes[:at], *more, *made.nodes[at:]], "p q", made.constants)
+
+
 def test_two_hidden_states_of_one_cell_state_stay():
     made = Writer(PLAIN)
     made.cell("x", "h", "c", "p", "q")
