@@ -240,7 +240,7 @@ def test_a_gru_that_starts_from_zeros(blend):
     agrees(proto, {"x": feeds["x"]})
 
 
-@pytest.mark.parametrize("quantize", [None, "int8"])
+@pytest.mark.parametrize("quantize", [None, "int8", "int16"])
 @pytest.mark.parametrize("after", [False, True])
 def test_a_gru_of_frames_streams_as_it_is_fed_its_state(after, quantize):
     proto, _ = gru(Form(batch=1), "n + z (h - n)", after)
@@ -412,7 +412,7 @@ def test_three_products_stay():
     stays([first, *third, *made.nodes[1:]], "p q", made.constants | {"wide": random(4, 24)}, DIMS | {"z": [2, 4]})
 
 
-@pytest.mark.parametrize("quantize", [None, "int8"])
+@pytest.mark.parametrize("quantize", [None, "int8", "int16"])
 @pytest.mark.parametrize(
     "form", [Form(batch=1), Form(batch=1, hidden=19, products="one"), Form(batch=1, cut="products")]
 )
@@ -446,7 +446,7 @@ def test_a_frame_model_streams_as_it_is_fed_its_states(form, quantize):
             np.testing.assert_allclose(y, want["y"], 1e-5, 2e-6)
 
 
-@pytest.mark.parametrize("quantize", [None, "int8"])
+@pytest.mark.parametrize("quantize", [None, "int8", "int16"])
 def test_a_cell_of_every_step_of_a_sequence_is_one_of_many_rows(quantize):
     """It starts from what the same step brings: nothing is carried, and whole, chunks and steps are the same."""
     made = Writer(Form())
