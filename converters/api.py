@@ -48,7 +48,7 @@ def convert(
     time_axis : for an input's name, the axis that runs over the steps, where tracing it back from the recurrences
         finds none, or another.
     quantize : None for float32; "int8" for weights of matrix products, convolutions and embeddings in 8 bits, whose
-        sums are exact: the same bytes on every machine; "int16" for 16 bits, likewise.
+        sums are exact: the same bytes on every machine; "int16" for 16 bits, but 8 in embeddings.
     calibrate : path of an .npz file, or a dict, with an array for each input: what errors are measured on, and with
         activations="static" the ranges of activations. Without it errors are measured on random sequences. Of a model
         that takes single frames, the arrays are stacks of them.

@@ -187,6 +187,7 @@ def _must(condition: bool, message: str) -> None:
 def _verify_tensor(graph: Graph, t: Tensor) -> None:
     dtype = packing.WHOLE.get(t.packing, NUMPY_TYPE.get(t.dtype))
     _must(dtype is not None, f"{t.name}: dtype {t.dtype}")
+    _must(t.packing not in packing.WHOLE or f"{t.dtype}_PANELS" == t.packing, f"{t.name}: {t.dtype} in {t.packing}")
     _must(len(t.dims) <= MAX_RANK, f"{t.name}: rank {len(t.dims)}")
     _must((t.storage == "VIEW") == (t.root is not None), f"{t.name}: storage {t.storage}")
     if t.root is not None:
@@ -196,7 +197,8 @@ def _verify_tensor(graph: Graph, t: Tensor) -> None:
         _must(t.dtype == t.root.dtype, f"{t.name}: a view as {t.dtype} of {t.root.dtype}")
     if t.storage == "WEIGHTS":
         shape = () if t.data is None else t.data.shape
-        wanted = packing.cells(t.dims, packing.WHOLE[t.packing]) if t.packing in packing.WHOLE else t.dims  # type: ignore[arg-type]
+        whole = packing.WHOLE.get(t.packing)
+        wanted = packing.cells(t.dims, whole) if whole is not None else t.dims  # type: ignore[arg-type]
         _must(tuple(wanted) == shape, f"{t.name}: {t.dims} holds data of shape {shape}")
         _must(t.data is not None and t.data.dtype == dtype, f"{t.name}: its data is not {t.dtype}")
     for size in (*t.dims, *t.strides, t.offset):

@@ -107,7 +107,7 @@ def rows_of_bytes(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def choose_wide_weights(matrix: np.ndarray, column: int = fmt.LIMITS["I16_COLUMN"]) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest whole numbers at the smallest scale for each column at which their sum of products fits 32 bits.
+    """The nearest whole numbers, at about the least scale for each column at which the sum of products fits 32 bits.
 
     Parameters
     ----------
@@ -121,6 +121,7 @@ def choose_wide_weights(matrix: np.ndarray, column: int = fmt.LIMITS["I16_COLUMN
     """
     sizes = np.abs(matrix.astype(np.float64))
     room = column - matrix.shape[-2] / 2 - 1  # each may round up by a half
+    # A scale is rounded to float32: hence the 1 below the largest weight.
     least = np.maximum(sizes.sum(axis=-2) / room, sizes.max(axis=-2, initial=0.0) / (LARGEST_WIDE - 1))
     scales = np.where(least < SMALLEST_SCALE, 0, least).astype(np.float32)
     units = np.where(scales > 0, scales, np.float32(np.inf)).astype(np.float64)

@@ -25,7 +25,7 @@ from .errors import ConversionError
 from .ir import Graph, Node, Tensor
 from .measure import Bench
 from .onnx_model import OnnxModel
-from .precisions import FINER, FLOAT32, PRECISIONS, Precision, rows_of_bytes
+from .precisions import FINER, FLOAT32, INT8, PRECISIONS, Precision, rows_of_bytes
 from .weight_names import WeightNames
 
 #: Called with how many of how many layers are measured, and the name of the next one.
@@ -115,7 +115,7 @@ class Layer:
 
     def refine(self, precision: Precision) -> None:
         """Make its weights in this precision."""
-        self.precision = precision.name
+        self.precision = INT8.name if self.kind == "gather" else precision.name  # rows are picked, not multiplied
         self.made = {id(t): _made(self, t, precision) for t in self.weights}
 
     def to_dict(self) -> dict[str, Any]:

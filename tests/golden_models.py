@@ -87,6 +87,7 @@ LAYERS: dict[str, tuple[Any, ...]] = {
     "gru_before_int8": ("GRU", {"linear_before_reset": 0}, "int8"),
     "gru_before_int8_static": ("GRU", {"linear_before_reset": 0}, "int8", True),
     "gru_before_int16": ("GRU", {"linear_before_reset": 0, **BOTH, "lens": True}, "int16"),
+    "gru_before_int16_static": ("GRU", {"linear_before_reset": 0}, "int16", True),
     "gru_after_int16": ("GRU", {"linear_before_reset": 1, "clip": 0.4}, "int16"),
 }
 CASES |= {name: partial(of_layer, *given) for name, given in LAYERS.items()}

@@ -46,6 +46,7 @@ DENSE: dict[str, tuple[Any, ...]] = {
     "dense_int8": ("int8", (), {"function": {"function": "TANH"}}),
     "dense_int8_range": ("int8", (2,), {"range": True, "bias": False}),
     "dense_int16": ("int16",),
+    "dense_int16_range": ("int16", (2,), {"range": True, "bias": False}),
     "dense_panels_of_16": ("float32", (2,), {"width": 16}),
     "dense_int8_panels_of_16": ("int8", (), {"width": 16}),
 }

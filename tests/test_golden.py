@@ -30,7 +30,7 @@ from trnn_reader import NONE, RefusedError
 NAMES = golden.names(golden.FOLDER)
 LARGEST = 700_000  # bytes of all of them
 #: How many files are frozen with format 1.0, and what their lines in the list hash to. Others come behind them.
-FROZEN = {"1.0": (200, "bdaa826d13e78a6b99b04e5dbdb80873967db54273e11cfe927d631098b039b0")}
+FROZEN = {"1.0": (204, "a8c9ce83ae2f79e5ce09603c54d749bffc56490ac0947ac5e30e2713c4222239")}
 #: The errors that docs/arithmetic.md promises of fp32, beside float64; and of everything else.
 BOUNDS = {"LSTM": 1e-6, "GRU": 2e-6, "RNN": 3e-6}
 BOUND = 1e-6

@@ -215,7 +215,7 @@ def test_every_loop_that_is_shown_multiplies_or_divides():
     for isa, names in cycles.SHOWN.items():
         loops = cycles.loops_of(isa)
         for name in names:
-            loop = loops.get(name) or loops[f"{name}_{isa}"]
+            loop = loops[name]
             assert loop.products or loop.counts["fdiv"], name
             assert bool(loop.counts["sdot"]) == (isa == "dotprod" and name.startswith("i8_step"))
 

@@ -214,7 +214,7 @@ def test_accuracy_beside_float64(cell, bound, hidden, fused):
 )
 @pytest.mark.parametrize("seed", range(6))
 def test_accuracy_of_int8_beside_float32(cell, options, bound, seed):
-    """Weights uniform in 1/sqrt(128), input uniform in -1..1, 200 steps; in one plane, so that the bytes hold too."""
+    """Weights uniform in 1/sqrt(128), input uniform in -1..1, 200 steps; in 8 bits, so that the bytes hold too."""
     proto = layer(cell, 128, 128, seed=seed, **options)
     x = np.random.default_rng(seed + 100).uniform(-1, 1, (200, 1, 128)).astype(np.float32)
     data, report = convert_bytes(proto, quantize="int8")

@@ -280,11 +280,14 @@ static trn_status check_packing(reader *r, const trn_record_tensor *t) {
     uint8_t whole = t->packing == trn_packing_I8_PANELS ? trn_dtype_I8 : trn_dtype_I16;
     int integers = trn_per_cell(t->packing) && t->dtype == whole && t->storage == trn_storage_WEIGHTS;
     REQUIRE(r, t->rank >= 2 && (floats || integers), "packing",
-            "found %u: what is packed has rank 2 or more, and is a constant of the packing's dtype or a float32 intermediate", t->packing);
+            "found %u of %s: panels of whole numbers are constants of their own dtype, panels of float32 constants or "
+            "intermediates, all of rank 2 and up; a file of an older converter has to be converted again",
+            t->packing, trn_dtype_name(t->dtype));
     const trn_record_dim *n = &r->file->dims[t->dims + t->rank - 1];
     REQUIRE(r, n->expression != TRN_NONE || n->value % 16 == 0, "dims", "found %lld columns, expected a multiple of 16",
             (long long)n->value);
-    REQUIRE(r, floats || n[-1].value <= TRN_LIMIT_I8_K, "dims", "matrices of whole numbers have at most %d rows", TRN_LIMIT_I8_K);
+    REQUIRE(r, floats || n[-1].value <= TRN_LIMIT_I8_K, "dims", "matrices of whole numbers have at most %d rows",
+            TRN_LIMIT_I8_K);
     REQUIRE(r, t->panel_width >= 16 && t->panel_width <= 64 && t->panel_width % 16 == 0, "panel_width", "found %u",
             t->panel_width);
     return TRN_OK;

@@ -17,12 +17,12 @@ from tinyrnn.converters.ir import verify
 from tinyrnn.converters.precisions import PRECISIONS
 
 
-def chosen(proto, keep=(), **options):
-    """(graph in float32, layers, graph in int8)."""
+def chosen(proto, keep=(), precision="int8", **options):
+    """(graph in float32, layers, graph in that precision)."""
     registry.load_all()
     loaded = onnx_frontend.load(proto, registry.supported)
     graph = lower_model(loaded, {}, options.pop("shapes", {}), "auto", check=verify).graph
-    layers = quantize.choose_layers(graph, loaded, PRECISIONS["int8"], keep)
+    layers = quantize.choose_layers(graph, loaded, PRECISIONS[precision], keep)
     changed = quantize.with_layers(graph, [each for each in layers if not each.reason], options.pop("ranges", {}))
     verify(changed)
     return graph, layers, changed
@@ -70,12 +70,14 @@ def test_a_whole_graph():
     assert all(t.dtype != "I8" for t in graph.tensors())
 
 
-def test_an_embedding_is_rows_of_bytes_and_their_scales():
-    graph, layers, changed = chosen(chain(), keep=["cell", "first", "head"])
+@pytest.mark.parametrize("precision", ["int8", "int16"])
+def test_an_embedding_is_rows_of_bytes_and_their_scales(precision):
+    graph, layers, changed = chosen(chain(), keep=["cell", "first", "head"], precision=precision)
     assert [n.kind for n in changed.nodes] == ["gather", "gather", "elementwise", "recurrent", "dense", "dense"]
     rows, scales = changed.nodes[0].inputs[0], changed.nodes[1].inputs[0]
     assert (rows.dtype, rows.dims, scales.dims) == ("I8", (11, 6), (11, 1))
-    assert layers[0].to_dict()["bytes"] == 11 * 6 + 11 * 4
+    told = layers[0].to_dict()
+    assert (told["precision"], told["bytes"]) == ("int8", 11 * 6 + 11 * 4)
     near(graph, changed, {"tokens": TOKENS}, 0.02)
 
 

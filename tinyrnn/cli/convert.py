@@ -62,7 +62,7 @@ def add_quantization(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--quantize",
         metavar="MODE",
-        help="weights of products, convolutions and embeddings in this precision: int8, or int16, finer throughout",
+        help="weights of products and convolutions in this precision: int8, or int16, finer; embeddings in 8 bits",
     )
     sub.add_argument(
         "--calibrate", metavar="X.npz", help="input arrays to measure errors and ranges on; random ones otherwise"

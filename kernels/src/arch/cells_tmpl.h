@@ -35,7 +35,7 @@ TRN_INLINE void cell_fetch(const float *weights, size_t at) {
 #undef CELL_SLOT
 #undef CELL_FMA
 
-// Beside products in 8 bits, whose bytes are the same on every machine: every operation rounds once.
+// Beside products of whole numbers, whose bytes are the same on every machine: every operation rounds once.
 #define CELL(name)        TRN_PASTE(cell_i8, name)
 #define CELL_SLOT(name)   TRN_KERNEL(TRN_PASTE(i8, name))
 #define CELL_FMA(a, b, c) vf_add(vf_mul(a, b), c)

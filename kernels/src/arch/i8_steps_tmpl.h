@@ -24,7 +24,8 @@ static TRN_NOINLINE void i8_step_terms(const trn_steps *s, i8_operands *o, size_
     const size_t cells = i8_cells(k, s->per_cell);
     int8_t *codes = s->codes + (range > 0 ? 2 * trn_codes_size(s->k) : 0);
     float scales[2];
-    TRN_KERNEL(i8_quantize)(k, x, s->ranges ? s->ranges + range : NULL, trn_coding_of(s->per_cell, range > 0), codes, scales);
+    const float *bound = s->ranges ? s->ranges + range : NULL;
+    TRN_KERNEL(i8_quantize)(k, x, bound, trn_coding_of(s->per_cell, range > 0), codes, scales);
     *o->end++ = (i8_term){codes, w, cells, i8_rows_of_cells(cells, s->per_cell) * I8_CELL, scales[0]};
     if (scales[1] == 0) return;
     *o->end = o->end[-1];

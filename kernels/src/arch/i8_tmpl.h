@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products of whole numbers. A row of x becomes codes with a scale of their own, of 8 bits beside int8 weights and of 16
-// beside int16. Sums of integers are exact, so that neither their order nor the instruction set matters, and lead back
-// to floats by operations that round once each.
+// Products of whole numbers. A row of x becomes codes with a scale of their own, of 8 bits beside int8 weights and of
+// 16 beside int16. Sums of integers are exact, so that neither their order nor the instruction set matters, and lead
+// back to floats by operations that round once each.
 
 enum { I8_CELL = 4, I8_VECTORS = 64 / VF_LANES };  // bytes; vectors of the widest panel
 #define I8_TINY  0x1p-100f                         // a row that does not reach it counts as zeros
@@ -71,7 +71,8 @@ TRN_INLINE void i8_encode_16(size_t n, const float *x, vf factor, int16_t *codes
     vi code[4];
     for (size_t at = 0; at < n; at += I8_GROUP) {
         i8_load(x + at, n - at, group);
-        TRN_UNROLL for (size_t i = 0; i < 4; i++) code[i] = vf_to_vi(vf_clamp(TRN_LIMIT_I16_CODE, vf_mul(group[i], factor)));
+        TRN_UNROLL for (size_t i = 0; i < 4; i++)
+            code[i] = vf_to_vi(vf_clamp(TRN_LIMIT_I16_CODE, vf_mul(group[i], factor)));
         vi_store_codes16(codes + at, code);
     }
 }
@@ -110,8 +111,9 @@ typedef vsum i8_sums[VI_TILE_ROWS][I8_VECTORS];
 
 // Adds the products with so many cells of each column, which the codes hold from cell c on. Weights come VI_AHEAD vectors
 // before their use.
-TRN_INLINE void i8_products(i8_sums sum, const int wide, const size_t cells, const vcodes code[VI_TILE_ROWS], const size_t c, const char *w,
-                            const size_t w_stride, const size_t rows, const size_t vectors) {
+TRN_INLINE void i8_products(i8_sums sum, const int wide, const size_t cells, const vcodes code[VI_TILE_ROWS],
+                            const size_t c, const char *w, const size_t w_stride, const size_t rows,
+                            const size_t vectors) {
     enum { KEPT = VI_AHEAD + 1 };
     vi weights[KEPT][VI_DOT_CELLS];
     I8_UNROLL for (int at = 0; at < (int)vectors + VI_AHEAD; at++) {
@@ -126,8 +128,8 @@ TRN_INLINE void i8_products(i8_sums sum, const int wide, const size_t cells, con
 }
 
 // Those with `cells` cells: VI_CODE_CELLS(vectors), VI_DOT_CELLS or 1.
-TRN_INLINE void i8_link(i8_sums sum, const int wide, const size_t cells, const int8_t *x, size_t x_stride, const char *w,
-                        const size_t w_stride, const size_t rows, const size_t vectors) {
+TRN_INLINE void i8_link(i8_sums sum, const int wide, const size_t cells, const int8_t *x, size_t x_stride,
+                        const char *w, const size_t w_stride, const size_t rows, const size_t vectors) {
     vcodes code[VI_TILE_ROWS];
     I8_UNROLL for (size_t i = 0; i < rows; i++) code[i] = vcodes_load(x + (size_t)i * x_stride, cells);
     I8_UNROLL for (size_t c = 0; c < cells; c += VI_DOT_CELLS, w += VI_DOT_CELLS * w_stride)
@@ -135,8 +137,8 @@ TRN_INLINE void i8_link(i8_sums sum, const int wide, const size_t cells, const i
 }
 
 // Those with the last cells of a column, fewer than VI_CODE_CELLS(vectors).
-TRN_INLINE void i8_last_links(i8_sums sum, const int wide, size_t cells, const int8_t *x, size_t x_stride, const char *w,
-                              const size_t w_stride, const size_t rows, const size_t vectors) {
+TRN_INLINE void i8_last_links(i8_sums sum, const int wide, size_t cells, const int8_t *x, size_t x_stride,
+                              const char *w, const size_t w_stride, const size_t rows, const size_t vectors) {
     if (VI_DOT_CELLS > 1 && VI_CODE_CELLS(vectors) > VI_DOT_CELLS && cells >= VI_DOT_CELLS) {
         i8_link(sum, wide, VI_DOT_CELLS, x, x_stride, w, w_stride, rows, vectors);
         cells -= VI_DOT_CELLS, x += VI_DOT_CELLS * I8_CELL, w += VI_DOT_CELLS * w_stride;
@@ -145,8 +147,8 @@ TRN_INLINE void i8_last_links(i8_sums sum, const int wide, size_t cells, const i
         i8_link(sum, wide, 1, x, x_stride, w, w_stride, rows, vectors);
 }
 
-// count: cells of a column. w: rows of them, w_stride bytes apart, then start values, which int16 has none of, then scales,
-// whose address it returns. fetch: NULL, or where weights lie that will be needed later, of which each row of cells
+// count: cells of a column. w: rows of them, w_stride bytes apart, then start values, which int16 has none of, then
+// scales, whose address it returns. fetch: NULL, or where weights lie that will be needed later, of which each row of cells
 // fetches fetch_step bytes.
 TRN_INLINE const char *i8_accumulate(i8_sums sum, const int wide, size_t count, const int8_t *x, size_t x_stride,
                                      const char *w, const size_t w_stride, const char **fetch, const size_t fetch_step,
@@ -157,7 +159,7 @@ TRN_INLINE const char *i8_accumulate(i8_sums sum, const int wide, size_t count, 
     I8_UNROLL for (size_t i = 0; i < rows; i++) I8_UNROLL for (size_t j = 0; j < vectors; j++) sum[i][j] =
         vsum_of(VI_DOT_OFFSET && !wide ? vi_load_cells(start + j * VF_LANES * I8_CELL) : vi_set1(0));
     GEMM_LINKS for (; w != whole; x += cells * I8_CELL, w += cells * w_stride) {
-        if (fetch) vf_fetch((const float *)*fetch), *fetch += cells * fetch_step;
+        if (fetch) I8_UNROLL for (size_t c = 0; c < cells; c++, *fetch += fetch_step) vf_fetch((const float *)*fetch);
         i8_link(sum, wide, cells, x, x_stride, w, w_stride, rows, vectors);
     }
     if (left) i8_last_links(sum, wide, left, last, x_stride, whole, w_stride, rows, vectors);
@@ -225,18 +227,15 @@ I8_TILE(2x2, 2, 2)
 I8_TILE(3x2, 3, 2)
 I8_TILE(4x2, 4, 2)
 static TRN_NOINLINE void i8_4x2_fetching(const i8_tile *t) { i8_run(t, 0, 1, 4, 16 / VF_LANES); }
-#endif
 // By whether weights have 16 bits, whether the tiles fetch, and rows. What f32_gemm fetches out of the second cache comes
 // early enough here: a link of a tile takes longer. Batches of so large layers in 16 bits are too rare for a tile more.
 static i8_function *const i8_rows[2][2][VI_TILE_ROWS + 1] = {
-#if VI_TILE_ROWS >= 4
     {{NULL, i8_row_1, i8_2x2, i8_3x2, i8_4x2}, {NULL, i8_row_1, i8_2x2, i8_3x2, i8_4x2_fetching}},
     {{NULL, i16_row_1, i16_2x2, i16_3x2, i16_4x2}, {NULL, i16_row_1, i16_2x2, i16_3x2, i16_4x2}},
-#else
-    {{NULL, i8_row_1}, {NULL, i8_row_1}},
-    {{NULL, i16_row_1}, {NULL, i16_row_1}},
-#endif
 };
+#else
+static i8_function *const i8_rows[2][2][VI_TILE_ROWS + 1] = {{{NULL}}};  // rows go one by one
+#endif
 
 // A tile of which only so many columns exist in init and y: it works on a copy. A function of its own: what surrounds its
 // calls needs the registers.
@@ -330,7 +329,8 @@ TRN_INLINE vi i16_broken_columns(size_t cells, const char *w, size_t stride) {
     const vi most = vi_set1(TRN_LIMIT_I16_COLUMN), zero = vi_set1(0);
     vi sums = zero, broken = zero;
     for (size_t q = 0; q < cells; q++) {
-        const vi cell = vi_load_cells(w + q * stride), a = vi_shift_right(vi_shift_left(cell, 16), 16), b = vi_shift_right(cell, 16);
+        const vi cell = vi_load_cells(w + q * stride);
+        const vi a = vi_shift_right(vi_shift_left(cell, 16), 16), b = vi_shift_right(cell, 16);
         sums = vi_add(sums, vi_add(vi_max(a, vi_sub(zero, a)), vi_max(b, vi_sub(zero, b))));
         broken = vi_or(broken, vi_sub(most, sums));
     }

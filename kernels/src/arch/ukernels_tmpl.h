@@ -7,7 +7,7 @@
 // f32_gemm -> f32_gemm_avx2
 #define TRN_KERNEL(slot) TRN_PASTE(slot, TRN_ISA_NAME)
 
-// An instruction set that differs in products of 8 bits alone takes the other kernels from TRN_SHARED_ISA, whose own file
+// An instruction set that differs in products of whole numbers alone takes the other kernels from TRN_SHARED_ISA, whose own file
 // sets TRN_SHARES.
 #if defined(TRN_SHARED_ISA)
 #define TRN_SLOT           static __attribute__((unused))

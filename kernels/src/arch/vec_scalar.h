@@ -134,7 +134,7 @@ TRN_INLINE vsum vsum_dot(vsum sums, vcodes x, const int c, const vi w[VI_DOT_CEL
 // Likewise of 16 bits, two a cell; sums stay within 32 bits.
 TRN_INLINE vsum vsum_dot16(vsum sums, vcodes x, const int c, const vi w[VI_DOT_CELLS], const int cells) {
     (void)c, (void)cells;
-    return sums + (int16_t)x * (int16_t)w[0] + (x >> 16) * (w[0] >> 16);
+    return vi_add(vi_add(sums, (int16_t)x * (int16_t)w[0]), (x >> 16) * (w[0] >> 16));
 }
 // The codes of four vectors, in 16 bits.
 TRN_INLINE void vi_store_codes16(int16_t *p, const vi q[4]) {

@@ -5,7 +5,7 @@
 // side in memory are one product, read where they are; else they are gathered into rows first. An output element is one
 // chain from the bias over ascending (tap, channel), which each product continues; padding is in no product. Where
 // every channel is a group of its own, f32_dwconv takes the place of the matrix product, for all groups at once.
-// With int8 weights a window has one scale, so that all of it is one product, of zeros where there is padding.
+// With weights of whole numbers a window has one scale, so that all of it is one product, of zeros where there is padding.
 // An input that has its channels apart is turned round first, unless most of its elements are never looked at.
 #include "product.h"
 #include "strided.h"

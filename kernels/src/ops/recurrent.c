@@ -9,10 +9,10 @@
 
 #define BLOCK_BYTES (128 << 10)  // of gates that one block of steps may fill,
 #define BLOCK_SHARE 16           // or this part of the bytes of the input's weights, where that is more
-// Of input weights up to which a row's products are computed step by step. int8 is no slower at it while all weights
-// stay in the second cache.
-#define INLINE_F32 2048
-#define INLINE_INTEGERS (128 << 10)
+// Of input weights up to which a row's products are computed step by step: of float32 so many, of whole numbers so many
+// bytes, which is no slower while all weights stay in the second cache.
+#define INLINE_F32     2048
+#define INLINE_INTEGER (128 << 10)
 
 static int64_t gates_of(int64_t cell, int64_t linear_before_reset) {
     return cell == trn_cell_RNN ? 1 : cell == trn_cell_LSTM ? 4 : linear_before_reset ? 3 : 2;
@@ -151,7 +151,7 @@ static int is_plain(const trn_op *op, const recurrent_plan *p) {
     return 1;
 }
 
-static recurrent_kernels kernels_of(const trn_ukernels *k, const recurrent_plan *p, int int8) {
+static recurrent_kernels kernels_of(const trn_ukernels *k, const recurrent_plan *p, int integers) {
 #define KERNELS(precision)                                                                                \
     {                                                                                                     \
         .steps = p->cell == trn_cell_LSTM  ? k->precision##_lstm_steps                                    \
@@ -162,7 +162,7 @@ static recurrent_kernels kernels_of(const trn_ukernels *k, const recurrent_plan 
         .reset = k->precision##_gru_reset, .update = k->precision##_gru_update                            \
     }
     const recurrent_kernels f32 = KERNELS(f32), i8 = KERNELS(i8);
-    return int8 ? i8 : f32;
+    return integers ? i8 : f32;
 #undef KERNELS
 }
 
@@ -224,10 +224,11 @@ static trn_status prepare(trn_op *op, trn_error *error) {
     p->peephole_stride = peepholes ? peepholes->strides[1] : 0;
     p->plain = is_plain(op, p);
     int per_cell = trn_input(op, trn_in_recurrent_input_weights)->per_cell;
-    p->inputs_apart = p->steps > 1 && p->input * p->columns > (per_cell ? INLINE_INTEGERS : INLINE_F32);
+    int64_t weights = p->input * p->columns;
+    p->inputs_apart = p->steps > 1 && (per_cell ? weights * 4 / per_cell > INLINE_INTEGER : weights > INLINE_F32);
     int64_t step_floats = 0;
     TRN_OP_REQUIRE(op, error, trn_mul(p->batch, p->columns, &step_floats), "x", "the batch is too large");
-    int64_t share = p->input * p->columns / BLOCK_SHARE / (per_cell ? per_cell : 1), most = BLOCK_BYTES / 4;
+    int64_t share = weights / BLOCK_SHARE / (per_cell ? per_cell : 1), most = BLOCK_BYTES / 4;
     if (most < share) most = share;
     p->block = step_floats > 0 ? most / step_floats : 1;
     if (p->block > p->steps) p->block = p->steps;
