@@ -117,7 +117,7 @@ def choose_wide_weights(matrix: np.ndarray, column: int = fmt.LIMITS["I16_COLUMN
     Returns
     -------
     q : [..., K, N] int16
-    scales : [..., N] float32; 0 for a column of zeros
+    scales : [..., N] float32; 0 for a column of zeros, or of so little that it would be below the normal range
     """
     sizes = np.abs(matrix.astype(np.float64))
     room = column - matrix.shape[-2] / 2 - 1  # each may round up by a half
