@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tinyrnn import format as fmt
+
 from .ir import Graph, Node, Port, Tensor
 from .places import Geometry, geometry, inner, moves, outer, writers
 
 _PRODUCTS = ("dense", "conv")
 _ARITY = {"ADD": 2, "MUL": 2, "TANH": 1}
-_INITIAL_C = 10  # operand of `recurrent`, behind initial_h
+_PLACE = {operand.name: i for i, operand in enumerate(fmt.OPERATORS["recurrent"].inputs)}
 MAX_NODES = 20_000  # each look at what makes a tensor goes over all nodes
 
 
@@ -67,9 +69,9 @@ class Cells:
         """The cells that are an operator each."""
         cells = []
         for node in self.graph.nodes:
-            if node.kind != "recurrent" or node.attributes["cell"] != "LSTM" or len(node.inputs) <= _INITIAL_C:
+            if node.kind != "recurrent" or node.attributes["cell"] != "LSTM" or len(node.inputs) <= _PLACE["initial_c"]:
                 continue
-            x, h, c = (node.inputs[i] for i in (0, _INITIAL_C - 1, _INITIAL_C))
+            x, h, c = (node.inputs[_PLACE[name]] for name in ("x", "initial_h", "initial_c"))
             given = self.given.get(self._term(c).made_by) if c is not None else None
             if x is None or h is None or given is None:
                 continue

@@ -68,10 +68,12 @@ typedef int64_t trn_i64;
 static inline int trn_per_cell(uint8_t packing) {
     return packing == trn_packing_I8_PANELS ? 4 : packing == trn_packing_I16_PANELS ? 2 : 0;
 }
-// Rows of cells of a packed matrix [k, n]: those of weights, start values where they are bytes, scales.
+// Rows of cells behind those of weights: start values, where these are bytes, and scales.
+static inline int trn_rows_behind(int per_cell) { return per_cell == 4 ? 2 : 1; }
+// Rows of a packed matrix [k, n].
 static inline int64_t trn_packed_rows(uint8_t packing, int64_t k) {
     int per_cell = trn_per_cell(packing);
-    return per_cell ? k / per_cell + (k % per_cell > 0) + (per_cell == 4) + 1 : k;
+    return per_cell ? k / per_cell + (k % per_cell > 0) + trn_rows_behind(per_cell) : k;
 }
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs of steps of one row with weights of whole numbers: each step makes codes of x and h, and of r * h where the cell resets
-// first.
+// Runs of steps of one row with weights of whole numbers: each step makes codes of x and h, and of r * h where the cell
+// resets first.
 
 // Codes times a matrix: what is added to the sums of a step.
 typedef struct i8_term {

@@ -8,10 +8,12 @@ enum { I8_CELL = 4, I8_VECTORS = 64 / VF_LANES };  // bytes; vectors of the wide
 #define I8_FLAT  12      // magnitude of the codes, in the mean, from which on one row of codes is enough
 #define I8_PARTS 254.0f  // of a code: what it leaves is at most half of it, 127 of these
 
-// Cells of a column of k weights; rows of cells of a matrix with so many: behind them stand start values, beside bytes
-// alone, and scales.
-TRN_INLINE size_t i8_cells(size_t k, size_t per_cell) { return (k + per_cell - 1) / per_cell; }
-TRN_INLINE size_t i8_rows_of_cells(size_t cells, size_t per_cell) { return cells + (per_cell == 4) + 1; }
+// Cells of a column of k weights, 4 or 2 of them each, without a division, since steps are short; rows of cells of a matrix
+// with so many.
+TRN_INLINE size_t i8_cells(size_t k, size_t per_cell) { return (k + per_cell - 1) >> per_cell / 2; }
+TRN_INLINE size_t i8_rows_of_cells(size_t cells, size_t per_cell) {
+    return cells + (size_t)trn_rows_behind((int)per_cell);
+}
 
 // One lane has more sums than there are registers anyway.
 #if VF_TILE_SUMS >= 6
