@@ -27,6 +27,7 @@ typedef struct trn_steps {
     int8_t *codes;        // 2 * (ceil32(k) + ceil32(n)) bytes
     size_t per_cell;      // of every matrix: weights of a cell, as of i8_gemm
     const float *ranges;  // of x, h, r * h, as i8_quantize has them; NULL: each row's own
+    size_t far;           // 1: weights come from beyond the second cache and are fetched before their use; else 0
 } trn_steps;
 
 enum { TRN_STEPS_SCRATCH = 6 };

@@ -130,7 +130,8 @@ static result by_slot(const trn_ukernels *table, const cell *cell, const problem
                    .x_stride = sign * (ptrdiff_t)p->k, .w = p->w.data, .r = p->r.data, .init = p->bias.data, .hidden_w = p->hidden_w.data,
                    .hidden_r = p->hidden_r.data, .hidden_init = p->hidden_bias.data, .h = r.h.data, .c = r.c.data,
                    .y = r.y.data + last * p->n, .y_stride = sign * (ptrdiff_t)p->n, .scratch = scratch.data,
-                   .codes = (int8_t *)codes.data, .per_cell = p->per_cell, .ranges = p->ranges};
+                   .codes = (int8_t *)codes.data, .per_cell = p->per_cell, .ranges = p->ranges,
+                   .far = check_random() % 2};
     if (cell->kind != LSTM) s.c = NULL;
     if (p->apart) {
         multiply(table, cell, p, p->count, columns, p->k, p->x.data, &p->w, panel_of(cell), 0, p->bias.data, gates.data);

@@ -5,40 +5,44 @@
 // Codes times a matrix: what is added to the sums of a step.
 typedef struct i8_term {
     const int8_t *codes;
-    const char *w;         // the matrix
-    size_t cells, column;  // cells of a column; bytes of one, with all that stands in it
-    float scale;
+    const char *w;    // the matrix
+    size_t cells;     // of a column
+    float scales[2];  // of the codes, and of a second row of them behind these; 0: there is none
 } i8_term;
 
 // What the panels of a step read. terms: one or two of x, unless init has its products already, then as many of h.
 typedef struct i8_operands {
     i8_term terms[4], *h, *end;  // where those of h begin, and where all end
     const float *init;
-    size_t wide, backward;  // whether weights have 16 bits; whether panels are walked from the last one
+    size_t wide, far, backward;  // whether weights have 16 bits, and are far away; whether panels are walked from the last one
 } i8_operands;
 
-// Adds the terms of k elements of x: one, or two where it takes two rows of codes. range: which one of
-// s->ranges it is; h and r * h have their codes behind those of x.
-static TRN_NOINLINE void i8_step_terms(const trn_steps *s, i8_operands *o, size_t k, const float *x, size_t range,
-                                       const char *w) {
-    const size_t cells = i8_cells(k, s->per_cell);
-    int8_t *codes = s->codes + (range > 0 ? 2 * trn_codes_size(s->k) : 0);
-    float scales[2];
+// Makes the terms of k elements of x: one, or two where it takes two rows of codes; gives the one behind them. range: which
+// one of s->ranges it is; h and r * h have their codes behind those of x.
+TRN_INLINE i8_term *i8_step_terms(const trn_steps *s, i8_term *term, size_t k, const float *x, const size_t range,
+                                  const char *w) {
     const float *bound = s->ranges ? s->ranges + range : NULL;
-    TRN_KERNEL(i8_quantize)(k, x, bound, trn_coding_of(s->per_cell, range > 0), codes, scales);
-    *o->end++ = (i8_term){codes, w, cells, i8_rows_of_cells(cells, s->per_cell) * I8_CELL, scales[0]};
-    if (scales[1] == 0) return;
-    *o->end = o->end[-1];
-    o->end->codes += trn_codes_size(k), o->end->scale = scales[1];
-    o->end++;
+    int8_t *codes = s->codes + (range > 0 ? 2 * trn_codes_size(s->k) : 0);
+    term->codes = codes, term->w = w, term->cells = i8_cells(k, s->per_cell);
+    TRN_KERNEL(i8_quantize)(k, x, bound, trn_coding_of(s->per_cell, range > 0), codes, term->scales);
+    if (term->scales[1] == 0) return term + 1;
+    term[1] = *term;
+    term[1].codes += trn_codes_size(k), term[1].scales[0] = term->scales[1];
+    return term + 2;
 }
 
-TRN_INLINE void i8_step_begin(const trn_steps *s, i8_operands *o, size_t at, const float *h) {
+static TRN_NOINLINE void i8_step_begin(const trn_steps *s, i8_operands *o, size_t at, const float *h) {
     const steps_operands f = steps_at(s, at, h);
-    o->end = o->terms, o->init = f.init, o->wide = s->per_cell == 2, o->backward = f.backward;
-    if (s->k) i8_step_terms(s, o, s->k, f.x, 0, s->w);
-    o->h = o->end;
-    i8_step_terms(s, o, s->n, h, 1, s->r);
+    o->init = f.init, o->wide = s->per_cell == 2, o->far = s->far, o->backward = f.backward;
+    o->h = s->k ? i8_step_terms(s, o->terms, s->k, f.x, 0, s->w) : o->terms;
+    o->end = i8_step_terms(s, o->h, s->n, h, 1, s->r);
+}
+
+// The hidden gate's operands, of a GRU that resets before its product.
+static TRN_NOINLINE void i8_step_again(const trn_steps *s, i8_operands *o, size_t at, const float *reset_h) {
+    for (i8_term *term = o->terms; term < o->h; term++) term->w = s->hidden_w;
+    o->init = s->hidden_init + (ptrdiff_t)at * s->hidden_init_stride;
+    o->end = i8_step_terms(s, o->h, s->n, reset_h, 2, s->hidden_r);
 }
 
 // The GRU that resets after its product: its hidden gate ends with x, and h starts from a bias of its own.
@@ -59,8 +63,8 @@ TRN_INLINE void i8_step_hidden(const float *init, float *y, const i8_hidden gate
 
 // The sums of `vectors` vectors from `within` on of the panel whose first column is `column`, `width` wide. hidden: of
 // those, the first of the GRU's hidden gate, whose places in `gate` these are; -1: there are none.
-TRN_INLINE void i8_step_run(const i8_operands *o, const int wide, size_t column, size_t width, size_t within,
-                            float *sums, const i8_hidden gate, const int hidden, const size_t vectors) {
+TRN_INLINE void i8_step_run(const i8_operands *o, const int wide, const size_t ahead, size_t column, size_t width,
+                            size_t within, float *sums, const i8_hidden gate, const int hidden, const size_t vectors) {
     const size_t stride = width * I8_CELL;
     const float *init = o->init + column + within;
     float *y = sums + column + within;
@@ -69,14 +73,14 @@ TRN_INLINE void i8_step_run(const i8_operands *o, const int wide, size_t column,
     vf value[I8_VECTORS];  // what the sums are worth so far, or in y where that is not kept
     I8_UNROLL for (size_t j = 0; j < vectors && kept; j++) value[j] = vf_load(init + j * VF_LANES);
     for (const i8_term *term = o->terms, *h = o->h, *end = o->end; term < end; term++, init = y) {
-        const char *w = term->w + column * term->column + within * I8_CELL;
+        const char *w = term->w + (column * i8_rows_of_cells(term->cells, wide ? 2 : 4) + within) * I8_CELL;
         if (hidden >= 0 && term == h && !kept) i8_step_hidden(init, y, gate, hidden, vectors), init = y;
         if (hidden >= 0 && term == h && kept) I8_UNROLL for (size_t j = 0; j < CELL_BLOCK / VF_LANES; j++) {
                 vf_store(gate.x_part + j * VF_LANES, value[hidden + j]);
                 value[hidden + j] = vf_load(gate.init + j * VF_LANES);
             }
-        w = i8_accumulate(sum, wide, term->cells, term->codes, 0, w, stride, NULL, 0, 1, vectors);
-        const vf scale = vf_set1(term->scale);
+        w = i8_accumulate(sum, wide, term->cells, term->codes, 0, w, stride, NULL, 0, ahead, 1, vectors);
+        const vf scale = vf_set1(term->scales[0]);
         I8_UNROLL for (size_t j = 0; j < vectors; j++) {
             const vf before = kept ? value[j] : vf_load(init + j * VF_LANES);
             value[j] = i8_value(before, vsum_total(sum[0][j]), scale, w + j * VF_LANES * I8_CELL);
@@ -90,57 +94,81 @@ typedef void i8_step_function(const i8_operands *o, size_t column, size_t width,
 
 // A panel, by its width in sixteens: as much of it at once as the registers hold the sums of. With few of them that is 16
 // columns of any panel, by a single function.
-TRN_INLINE void i8_step_panel(const i8_operands *o, const int wide, size_t column, size_t width, float *sums,
-                              const size_t sixteens) {
+TRN_INLINE void i8_step_panel(const i8_operands *o, const int wide, const size_t ahead, size_t column, size_t width,
+                              float *sums, const size_t sixteens) {
     const size_t whole = VI_ROW_SUMS >= 6 ? 16 * sixteens : width;
     const size_t part = VI_ROW_SUMS >= 6 ? gemm_part_of(whole, VI_ROW_SUMS) : 16;
     for (size_t within = 0; within < width; within += part)
-        i8_step_run(o, wide, column, whole, within, sums, (i8_hidden){NULL, NULL}, -1, part / VF_LANES);
+        i8_step_run(o, wide, ahead, column, whole, within, sums, (i8_hidden){NULL, NULL}, -1, part / VF_LANES);
 }
-#define I8_STEP(sixteens)                                                                                          \
-    static TRN_NOINLINE void i8_step_##sixteens(const i8_operands *o, size_t column, size_t width, float *sums) {  \
-        i8_step_panel(o, 0, column, width, sums, sixteens);                                                        \
-    }                                                                                                              \
-    static TRN_NOINLINE void i16_step_##sixteens(const i8_operands *o, size_t column, size_t width, float *sums) { \
-        i8_step_panel(o, 1, column, width, sums, sixteens);                                                        \
+#define I8_STEP(name, wide, ahead, sixteens)                                                        \
+    static TRN_NOINLINE void name(const i8_operands *o, size_t column, size_t width, float *sums) { \
+        i8_step_panel(o, wide, ahead, column, width, sums, sixteens);                               \
     }
-I8_STEP(1)
+I8_STEP(i8_step_1, 0, 0, 1)
+I8_STEP(i16_step_1, 1, 0, 1)
 #if VI_ROW_SUMS >= 6
-I8_STEP(2)
-I8_STEP(3)
-I8_STEP(4)
-static i8_step_function *const i8_step[2][5] = {{NULL, i8_step_1, i8_step_2, i8_step_3, i8_step_4},
-                                                {NULL, i16_step_1, i16_step_2, i16_step_3, i16_step_4}};
+I8_STEP(i8_step_2, 0, 0, 2)
+I8_STEP(i16_step_2, 1, 0, 2)
+I8_STEP(i8_step_3, 0, 0, 3)
+I8_STEP(i16_step_3, 1, 0, 3)
+I8_STEP(i8_step_4, 0, 0, 4)
+I8_STEP(i16_step_4, 1, 0, 4)
 #else
-static i8_step_function *const i8_step[2][5] = {{NULL, i8_step_1, i8_step_1, i8_step_1, i8_step_1},
-                                                {NULL, i16_step_1, i16_step_1, i16_step_1, i16_step_1}};
+#define i8_step_2 i8_step_1
+#define i8_step_3 i8_step_1
+#define i8_step_4 i8_step_1
+#define i16_step_2 i16_step_1
+#define i16_step_3 i16_step_1
+#define i16_step_4 i16_step_1
 #endif
+#if VI_ROW_AHEAD > 0
+I8_STEP(i8_step_far, 0, VI_ROW_AHEAD, 4)
+I8_STEP(i16_step_far, 1, VI_ROW_AHEAD, 4)
+#else
+#define i8_step_far i8_step_4
+#define i16_step_far i16_step_4
+#endif
+// By whether weights have 16 bits, whether they are far, which counts for the widest panels alone, and sixteens.
+static i8_step_function *const i8_step[2][2][5] = {
+    {{NULL, i8_step_1, i8_step_2, i8_step_3, i8_step_4}, {NULL, i8_step_1, i8_step_2, i8_step_3, i8_step_far}},
+    {{NULL, i16_step_1, i16_step_2, i16_step_3, i16_step_4}, {NULL, i16_step_1, i16_step_2, i16_step_3, i16_step_far}},
+};
 
 // The three gates of 16 units of the GRU that resets after its product.
-TRN_INLINE void i8_step_gates(const trn_steps *s, const i8_operands *o, const int wide, size_t unit, float *x_part) {
+typedef void i8_gru_function(const trn_steps *s, const i8_operands *o, size_t unit, float *x_part);
+TRN_INLINE void i8_step_gates(const trn_steps *s, const i8_operands *o, const int wide, const size_t ahead, size_t unit,
+                              float *x_part) {
     enum { WIDTH = 3 * CELL_BLOCK, HIDDEN = 2 * CELL_BLOCK };
     const i8_hidden gate = {x_part + unit, s->hidden_init + unit};
 #if VI_ROW_SUMS >= 6
-    i8_step_run(o, wide, 3 * unit, WIDTH, 0, s->scratch, gate, HIDDEN / VF_LANES, WIDTH / VF_LANES);
+    i8_step_run(o, wide, ahead, 3 * unit, WIDTH, 0, s->scratch, gate, HIDDEN / VF_LANES, WIDTH / VF_LANES);
 #else
     TRN_ROLLED for (size_t within = 0; within < HIDDEN; within += CELL_BLOCK)
-        i8_step_run(o, wide, 3 * unit, WIDTH, within, s->scratch, gate, -1, CELL_BLOCK / VF_LANES);
-    i8_step_run(o, wide, 3 * unit, WIDTH, HIDDEN, s->scratch, gate, 0, CELL_BLOCK / VF_LANES);
+        i8_step_run(o, wide, ahead, 3 * unit, WIDTH, within, s->scratch, gate, -1, CELL_BLOCK / VF_LANES);
+    i8_step_run(o, wide, ahead, 3 * unit, WIDTH, HIDDEN, s->scratch, gate, 0, CELL_BLOCK / VF_LANES);
 #endif
 }
-static TRN_NOINLINE void i8_step_gru(const trn_steps *s, const i8_operands *o, size_t unit, float *x_part) {
-    i8_step_gates(s, o, 0, unit, x_part);
-}
-static TRN_NOINLINE void i16_step_gru(const trn_steps *s, const i8_operands *o, size_t unit, float *x_part) {
-    i8_step_gates(s, o, 1, unit, x_part);
-}
+#define I8_GRU(name, wide, ahead)                                                                         \
+    static TRN_NOINLINE void name(const trn_steps *s, const i8_operands *o, size_t unit, float *x_part) { \
+        i8_step_gates(s, o, wide, ahead, unit, x_part);                                                   \
+    }
+I8_GRU(i8_step_gru, 0, 0)
+I8_GRU(i16_step_gru, 1, 0)
+#if VI_ROW_AHEAD > 0
+I8_GRU(i8_step_gru_far, 0, VI_ROW_AHEAD)
+#else
+#define i8_step_gru_far i8_step_gru
+#endif
+// By whether weights have 16 bits, whether they are far. So large layers in 16 bits are too rare for one more.
+static i8_gru_function *const i8_gru[2][2] = {{i8_step_gru, i8_step_gru_far}, {i16_step_gru, i16_step_gru}};
 
 // All columns of a step, in panels from the first on or from the last.
 TRN_INLINE void i8_step_multiply(const i8_operands *o, size_t columns, size_t panel, float *sums) {
     for (size_t i = 0; i < (columns + panel - 1) / panel; i++) {
         const size_t column = (o->backward ? (columns - 1) / panel - i : i) * panel, left = columns - column;
         const size_t width = left < panel ? left : panel;
-        i8_step[o->wide][width / 16](o, column, width, sums);
+        i8_step[o->wide][o->far][width / 16](o, column, width, sums);
     }
 }
 
@@ -175,8 +203,9 @@ TRN_SLOT void TRN_KERNEL(i8_gru_steps)(const trn_steps *s) {
     for (size_t at = 0; at < s->count; at++) {
         i8_operands o;
         i8_step_begin(s, &o, at, state.h);
+        i8_gru_function *const panel = i8_gru[o.wide][o.far];
         for (size_t i = 0; i < padded; i += CELL_BLOCK)
-            (o.wide ? i16_step_gru : i8_step_gru)(s, &o, o.backward ? padded - CELL_BLOCK - i : i, x_part);
+            panel(s, &o, o.backward ? padded - CELL_BLOCK - i : i, x_part);
         cell_i8_gru(state.units, x_part, CELL_BLOCK, s->scratch, state.h, state.h);
         steps_put(s, at, state.h);
     }
@@ -192,10 +221,7 @@ TRN_SLOT void TRN_KERNEL(i8_gru_before_steps)(const trn_steps *s) {
         i8_step_begin(s, &o, at, state.h);
         i8_step_multiply(&o, 2 * padded, 2 * CELL_BLOCK, s->scratch);
         TRN_KERNEL(i8_gru_reset)(state.units, s->scratch, state.h, reset_h);
-        for (i8_term *term = o.terms; term < o.h; term++) term->w = s->hidden_w;
-        o.init = s->hidden_init + (ptrdiff_t)at * s->hidden_init_stride;
-        o.end = o.h;
-        i8_step_terms(s, &o, s->n, reset_h, 2, s->hidden_r);
+        i8_step_again(s, &o, at, reset_h);
         i8_step_multiply(&o, padded, 64, hidden);
         TRN_KERNEL(i8_gru_update)(state.units, s->scratch, hidden, state.h, state.h);
         steps_put(s, at, state.h);

@@ -4,7 +4,18 @@
 // back to floats by operations that round once each.
 
 enum { I8_CELL = 4, I8_VECTORS = 64 / VF_LANES };  // bytes; vectors of the widest panel
-#define I8_TINY  0x1p-100f                         // a row that does not reach it counts as zeros
+// Bits of magnitudes: of the largest finite one, and of 2^-100, below which a row counts as zeros.
+enum { I8_FINITE = 0x7f7fffff, I8_TINY = 27 << 23 };
+TRN_INLINE int32_t i8_bits(float x) {
+    int32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+TRN_INLINE float i8_float(int32_t bits) {
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
 #define I8_FLAT  12      // magnitude of the codes, in the mean, from which on one row of codes is enough
 #define I8_PARTS 254.0f  // of a code: what it leaves is at most half of it, 127 of these
 
@@ -22,26 +33,33 @@ TRN_INLINE size_t i8_rows_of_cells(size_t cells, size_t per_cell) {
 #define I8_UNROLL TRN_ROLLED
 #endif
 
-// What is worked on at once: four vectors, of which only the last group may hold but n elements, the others being
-// zeros.
+// What is worked on at once: four vectors. Of the group that a row ends with only n elements may be there; zeros stand for the
+// others. short_row: they are loaded by code of their own, else out of a copy.
 enum { I8_GROUP = 4 * VF_LANES };
-TRN_INLINE void i8_load(const float *x, size_t n, vf group[4]) {
-    TRN_UNROLL for (size_t i = 0; i < 4; i++) {
-        const size_t at = i * VF_LANES;
-        if (at + VF_LANES <= n) group[i] = vf_load(x + at);
-        else group[i] = at < n ? vf_load_n(x + at, n - at) : vf_zero();
-    }
+TRN_INLINE void i8_load(const float *x, vf group[4]) {
+    TRN_UNROLL for (size_t i = 0; i < 4; i++) group[i] = vf_load(x + i * VF_LANES);
+}
+TRN_INLINE void i8_load_last(const float *x, size_t n, const int short_row, vf group[4]) {
+    float copy[I8_GROUP];
+    if (short_row) TRN_UNROLL for (size_t i = 0; i < 4; i++) {
+            const size_t at = i * VF_LANES;
+            if (at + VF_LANES <= n) group[i] = vf_load(x + at);
+            else group[i] = at < n ? vf_load_n(x + at, n - at) : vf_zero();
+        }
+    if (short_row) return;
+    if (n < I8_GROUP) memset(copy, 0, sizeof copy), memcpy(copy, x, n * sizeof *copy), x = copy;
+    i8_load(x, group);
 }
 
 // The bits of the largest magnitude. They order as integers do: infinity above every number, NaN above infinity.
 TRN_INLINE void i8_enlarge(vi most[4], const vf group[4]) {
     TRN_UNROLL for (size_t i = 0; i < 4; i++) most[i] = vi_max(most[i], vi_and(vf_bits(group[i]), vi_set1(INT32_MAX)));
 }
-TRN_INLINE vi i8_largest(size_t n, const float *x) {
+TRN_INLINE int32_t i8_largest(size_t n, const float *x, const int short_row, vf last[4]) {
     vi most[4] = {vi_set1(0), vi_set1(0), vi_set1(0), vi_set1(0)};
     vf group[4];
-    for (; n >= I8_GROUP; n -= I8_GROUP, x += I8_GROUP) i8_load(x, I8_GROUP, group), i8_enlarge(most, group);
-    if (n) i8_load(x, n, group), i8_enlarge(most, group);
+    for (; n > I8_GROUP; n -= I8_GROUP, x += I8_GROUP) i8_load(x, group), i8_enlarge(most, group);
+    i8_load_last(x, n, short_row, last), i8_enlarge(most, last);
     return vi_max_across(vi_max(vi_max(most[0], most[1]), vi_max(most[2], most[3])));
 }
 
@@ -56,56 +74,67 @@ TRN_INLINE vi i8_encode_group(const vf group[4], vf factor, const int clamp, con
     }
     return vi_store_codes(codes, code);
 }
-TRN_INLINE int32_t i8_encode(size_t n, const float *x, vf factor, const int clamp, const int rest, int8_t *codes) {
+// last: the group that the row ends with.
+TRN_INLINE int32_t i8_encode(size_t n, const float *x, const vf last[4], vf factor, const int clamp, const int rest,
+                             int8_t *codes) {
     vi sum = vi_set1(0);
     vf group[4];
-    for (; n >= I8_GROUP; n -= I8_GROUP, x += I8_GROUP, codes += I8_GROUP) {
-        i8_load(x, I8_GROUP, group);
+    for (; n > I8_GROUP; n -= I8_GROUP, x += I8_GROUP, codes += I8_GROUP) {
+        i8_load(x, group);
         sum = vi_add(sum, i8_encode_group(group, factor, clamp, rest, codes));
     }
-    if (n) i8_load(x, n, group), sum = vi_add(sum, i8_encode_group(group, factor, clamp, rest, codes));
-    return vi_sum_across(sum);
+    return vi_sum_across(vi_add(sum, i8_encode_group(last, factor, clamp, rest, codes)));
 }
 
 // Codes of 16 bits. Their range may be a given one, and its bounds cost nothing that counts.
-TRN_INLINE void i8_encode_16(size_t n, const float *x, vf factor, int16_t *codes) {
-    vf group[4];
+TRN_INLINE void i8_encode_group_16(const vf group[4], vf factor, int16_t *codes) {
     vi code[4];
-    for (size_t at = 0; at < n; at += I8_GROUP) {
-        i8_load(x + at, n - at, group);
-        TRN_UNROLL for (size_t i = 0; i < 4; i++)
-            code[i] = vf_to_vi(vf_clamp(TRN_LIMIT_I16_CODE, vf_mul(group[i], factor)));
-        vi_store_codes16(codes + at, code);
-    }
+    TRN_UNROLL for (size_t i = 0; i < 4; i++)
+        code[i] = vf_to_vi(vf_clamp(TRN_LIMIT_I16_CODE, vf_mul(group[i], factor)));
+    vi_store_codes16(codes, code);
+}
+TRN_INLINE void i8_encode_16(size_t n, const float *x, const vf last[4], vf factor, int16_t *codes) {
+    vf group[4];
+    for (; n > I8_GROUP; n -= I8_GROUP, x += I8_GROUP, codes += I8_GROUP)
+        i8_load(x, group), i8_encode_group_16(group, factor, codes);
+    i8_encode_group_16(last, factor, codes);
 }
 
+TRN_INLINE void i8_quantize_row(const size_t n, const float *x, const float *range, const trn_coding coding,
+                                const int short_row, int8_t *codes, float *scales) {
+    const int wide = coding == TRN_CODES_16;
+    vf last[4];
+    const int32_t bits = i8_largest(n, x, short_row, last), bound = range ? i8_bits(*range) : bits;
+    const float largest = i8_float(bound);
+    const int wild = bits > I8_FINITE || (range && (bound & INT32_MAX) > I8_FINITE);
+    scales[1] = 0.0f;
+    if (wild || bound < I8_TINY || n == 0) {
+        memset(codes, wide ? 0 : VI_DOT_OFFSET, (wide ? 2 : 1) * trn_codes_size(n));
+        scales[0] = wild ? NAN : 0.0f;
+        return;
+    }
+    const vf factor = vf_set1((wide ? TRN_LIMIT_I16_CODE : 127.0f) / largest);
+    scales[0] = largest * (wide ? 1.0f / TRN_LIMIT_I16_CODE : 1.0f / 127.0f);
+    if (wide) {
+        i8_encode_16(n, x, last, factor, (int16_t *)codes);
+        return;
+    }
+    const int32_t sum = i8_encode(n, x, last, factor, !short_row, 0, codes);  // of any range, by the same code
+    if (range || coding == TRN_CODES_8 || sum >= I8_FLAT * (int32_t)n) return;
+    if (i8_encode(n, x, last, factor, 0, 1, codes + trn_codes_size(n)) != 0) scales[1] = scales[0] * (1.0f / I8_PARTS);
+}
+
+static TRN_NOINLINE void i8_quantize_any(size_t n, const float *x, const float *range, trn_coding coding, int8_t *codes,
+                                         float *scales) {
+    i8_quantize_row(n, x, range, coding, 0, codes, scales);
+}
+
+// A row of one group is made in registers, by code of its own where there are many: the steps of small layers take hardly
+// longer than this.
 TRN_SLOT void TRN_KERNEL(i8_quantize)(size_t n, const float *x, const float *range, trn_coding coding, int8_t *codes,
                                     float *scales) {
-    const int wide = coding == TRN_CODES_16;
-    const float most = wide ? TRN_LIMIT_I16_CODE : 127.0f;
-    const vi bits = i8_largest(n, x);
-    const vf largest = range ? vf_set1(*range) : vi_as_vf(bits);
-    const vi wildest = vi_max(bits, vi_and(vf_bits(largest), vi_set1(INT32_MAX)));
-    const vm wild = vi_is_negative(vi_sub(vi_set1(0x7f7fffff), wildest));
-    const vf factor = vf_div(vf_set1(most), largest), scale = vf_mul(largest, vf_set1(1.0f / most));
-    scales[1] = 0.0f;
-    if (vm_any(wild) || !vm_any(vf_le(vf_set1(I8_TINY), largest))) {
-        memset(codes, wide ? 0 : VI_DOT_OFFSET, (wide ? 2 : 1) * trn_codes_size(n));
-        scales[0] = vm_any(wild) ? NAN : 0.0f;
-        return;
-    }
-    vf_store_n(scales, scale, 1);
-    if (wide) {
-        i8_encode_16(n, x, factor, (int16_t *)codes);
-        return;
-    }
-    if (range) {
-        i8_encode(n, x, factor, 1, 0, codes);
-        return;
-    }
-    const int32_t sum = i8_encode(n, x, factor, 0, 0, codes);
-    if (coding == TRN_CODES_8 || sum >= I8_FLAT * (int32_t)n) return;
-    if (i8_encode(n, x, factor, 0, 1, codes + trn_codes_size(n)) != 0) scales[1] = scales[0] * (1.0f / I8_PARTS);
+    if (VI_ROW_SUMS < 6 || n > I8_GROUP || range || coding == TRN_CODES_16) i8_quantize_any(n, x, range, coding, codes, scales);
+    else i8_quantize_row(n, x, NULL, coding == TRN_CODES_8 ? TRN_CODES_8 : TRN_CODES_8_OR_TWO, 1, codes, scales);
 }
 
 // sums of `rows` rows of codes by `vectors` vectors of columns.
@@ -151,17 +180,19 @@ TRN_INLINE void i8_last_links(i8_sums sum, const int wide, size_t cells, const i
 
 // count: cells of a column. w: rows of them, w_stride bytes apart, then start values, which int16 has none of, then
 // scales, whose address it returns. fetch: NULL, or where weights lie that will be needed later, of which each row of cells
-// fetches fetch_step bytes.
+// fetches fetch_step bytes. ahead: 0, or how many bytes before their use those of w are fetched.
 TRN_INLINE const char *i8_accumulate(i8_sums sum, const int wide, size_t count, const int8_t *x, size_t x_stride,
                                      const char *w, const size_t w_stride, const char **fetch, const size_t fetch_step,
-                                     const size_t rows, const size_t vectors) {
-    const size_t cells = VI_CODE_CELLS(vectors), left = count % cells;
+                                     const size_t ahead, const size_t rows, const size_t vectors) {
+    enum { I8_LINE = 64 };  // of the cache
+    const size_t cells = VI_CODE_CELLS(vectors), left = count % cells, bytes = cells * vectors * VF_LANES * I8_CELL;
     const char *const start = w + count * w_stride, *const whole = start - left * w_stride;
     const int8_t *const last = x + (count - left) * I8_CELL;
     I8_UNROLL for (size_t i = 0; i < rows; i++) I8_UNROLL for (size_t j = 0; j < vectors; j++) sum[i][j] =
         vsum_of(VI_DOT_OFFSET && !wide ? vi_load_cells(start + j * VF_LANES * I8_CELL) : vi_set1(0));
     GEMM_LINKS for (; w != whole; x += cells * I8_CELL, w += cells * w_stride) {
         if (fetch) I8_UNROLL for (size_t c = 0; c < cells; c++, *fetch += fetch_step) vf_fetch((const float *)*fetch);
+        if (ahead) I8_UNROLL for (size_t at = 0; at < bytes; at += I8_LINE) vf_fetch((const float *)(w + ahead + at));
         i8_link(sum, wide, cells, x, x_stride, w, w_stride, rows, vectors);
     }
     if (left) i8_last_links(sum, wide, left, last, x_stride, whole, w_stride, rows, vectors);
@@ -195,7 +226,7 @@ TRN_INLINE void i8_run(const i8_tile *t, const int wide, const int fetching, con
     i8_sums sum;
     const char *fetch = t->fetch;
     const char *scales = i8_accumulate(sum, wide, t->cells, t->x, t->x_stride, t->w, t->w_stride,
-                                       fetching ? &fetch : NULL, t->fetch_step, rows, vectors);
+                                       fetching ? &fetch : NULL, t->fetch_step, 0, rows, vectors);
     I8_UNROLL for (size_t i = 0; i < rows; i++) I8_UNROLL for (size_t j = 0; j < vectors; j++) {
         const vf before = vf_load(t->init + (ptrdiff_t)i * t->init_stride + j * VF_LANES);
         const vf scale = vf_set1(t->x_scales[2 * i]);

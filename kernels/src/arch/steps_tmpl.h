@@ -14,20 +14,26 @@ enum { STEPS_SUMS = 4 };  // parts of the scratch memory, of ceil16(n) floats, t
 
 TRN_INLINE size_t steps_padded(const trn_steps *s) { return (s->n + 15) / 16 * 16; }
 
-static steps_state steps_begin(const trn_steps *s) {
-    steps_state state = {s->h, s->c, (s->n + VF_LANES - 1) / VF_LANES * VF_LANES};
-    if (state.units == s->n) return state;
-    state.h = s->scratch + STEPS_SUMS * steps_padded(s), state.c = state.h + state.units;
-    memset(state.h, 0, 2 * state.units * sizeof *state.h);
-    memcpy(state.h, s->h, s->n * sizeof *state.h);
-    if (s->c) memcpy(state.c, s->c, s->n * sizeof *state.c);
-    return state;
+// The copy: h, then c.
+static TRN_NOINLINE float *steps_copy_in(const trn_steps *s, size_t units) {
+    float *h = s->scratch + STEPS_SUMS * steps_padded(s);
+    memset(h, 0, 2 * units * sizeof *h);
+    memcpy(h, s->h, s->n * sizeof *h);
+    if (s->c) memcpy(h + units, s->c, s->n * sizeof *h);
+    return h;
+}
+static TRN_NOINLINE void steps_copy_out(const trn_steps *s, const float *h, size_t units) {
+    memcpy(s->h, h, s->n * sizeof *h);
+    if (s->c) memcpy(s->c, h + units, s->n * sizeof *h);
 }
 
-static void steps_end(const trn_steps *s, const steps_state *state) {
-    if (state->units == s->n) return;
-    memcpy(s->h, state->h, s->n * sizeof *s->h);
-    if (s->c) memcpy(s->c, state->c, s->n * sizeof *s->c);
+TRN_INLINE steps_state steps_begin(const trn_steps *s) {
+    steps_state state = {s->h, s->c, (s->n + VF_LANES - 1) / VF_LANES * VF_LANES};
+    if (state.units != s->n) state.h = steps_copy_in(s, state.units), state.c = state.h + state.units;
+    return state;
+}
+TRN_INLINE void steps_end(const trn_steps *s, const steps_state *state) {
+    if (state->units != s->n) steps_copy_out(s, state->h, state->units);
 }
 
 // The hidden state is the output of step `at`.

@@ -89,14 +89,15 @@ TRN_INLINE vf vi_to_vf(vi a) { return _mm256_cvtepi32_ps(a); }
 #define VI_CODE_CELLS(vectors) 1
 #define VI_DOT_CELLS 1
 #define VI_AHEAD 0
+#define VI_ROW_AHEAD 768
 #define VI_TILE_ROWS 4
 #define VI_ROW_SUMS 8
 #define VI_KEPT 6
 TRN_INLINE vi vi_max(vi a, vi b) { return _mm256_max_epi32(a, b); }
-TRN_INLINE vi vi_max_across(vi a) {
-    a = _mm256_max_epi32(a, _mm256_permute2x128_si256(a, a, 1));
-    a = _mm256_max_epi32(a, _mm256_shuffle_epi32(a, 0x4e));
-    return _mm256_max_epi32(a, _mm256_shuffle_epi32(a, 0xb1));
+TRN_INLINE int32_t vi_max_across(vi a) {
+    __m128i m = _mm_max_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    m = _mm_max_epi32(m, _mm_shuffle_epi32(m, 0x4e));
+    return _mm_cvtsi128_si32(_mm_max_epi32(m, _mm_shuffle_epi32(m, 0xb1)));
 }
 TRN_INLINE int32_t vi_sum_across(vi a) {
     __m128i s = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));

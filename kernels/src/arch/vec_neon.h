@@ -127,7 +127,7 @@ TRN_INLINE vf vf_ceil(vf a) { return (vf){vrndpq_f32(a.low), vrndpq_f32(a.high)}
 TRN_INLINE vf vf_round(vf a) { return (vf){vrndnq_f32(a.low), vrndnq_f32(a.high)}; }
 TRN_INLINE vi vf_to_vi(vf a) { return (vi){vcvtnq_s32_f32(a.low), vcvtnq_s32_f32(a.high)}; }
 TRN_INLINE int vm_any(vm m) { return vmaxvq_u32(vorrq_u32(m.low, m.high)) != 0; }
-TRN_INLINE vi vi_max_across(vi a) { return vi_set1(vmaxvq_s32(vmaxq_s32(a.low, a.high))); }
+TRN_INLINE int32_t vi_max_across(vi a) { return vmaxvq_s32(vmaxq_s32(a.low, a.high)); }
 TRN_INLINE int32_t vi_sum_across(vi a) { return vaddvq_s32(vaddq_s32(a.low, a.high)); }
 #else
 // 32-bit NEON neither divides nor takes roots: a lane at a time, in the registers that it shares with VFP.
@@ -161,11 +161,10 @@ TRN_INLINE int vm_any(vm m) {
     const uint32x2_t two = vorr_u32(vget_low_u32(either), vget_high_u32(either));
     return vget_lane_u32(vpmax_u32(two, two), 0) != 0;
 }
-TRN_INLINE vi vi_max_across(vi a) {
+TRN_INLINE int32_t vi_max_across(vi a) {
     const int32x4_t four = vmaxq_s32(a.low, a.high);
     int32x2_t two = vmax_s32(vget_low_s32(four), vget_high_s32(four));
-    two = vpmax_s32(two, two);
-    return (vi){vcombine_s32(two, two), vcombine_s32(two, two)};
+    return vget_lane_s32(vpmax_s32(two, two), 0);
 }
 TRN_INLINE int32_t vi_sum_across(vi a) {
     const int32x4_t four = vaddq_s32(a.low, a.high);
@@ -177,6 +176,7 @@ TRN_INLINE int32_t vi_sum_across(vi a) {
 #define VI_DOT_OFFSET 0
 #define VI_KEPT 0
 #define VI_AHEAD 1
+#define VI_ROW_AHEAD 0
 TRN_INLINE vi vi_load_cells(const void *p) {
     const int32_t *cells = p;
     return (vi){vld1q_s32(cells), vld1q_s32(cells + 4)};

@@ -93,8 +93,7 @@ TRN_INLINE vm vi_is_negative(vi a) { return a < 0; }
 TRN_INLINE vf vi_to_vf(vi a) { return (vf)a; }
 
 TRN_INLINE vi vi_max(vi a, vi b) { return a > b ? a : b; }
-// The largest of all lanes, in each of them.
-TRN_INLINE vi vi_max_across(vi a) { return a; }
+TRN_INLINE int32_t vi_max_across(vi a) { return a; }
 TRN_INLINE int32_t vi_sum_across(vi a) { return a; }
 // To nearest, ties to even; of what fits int32.
 TRN_INLINE vi vf_to_vi(vf a) { return (vi)rintf(a); }
@@ -103,11 +102,13 @@ TRN_INLINE vi vf_to_vi(vf a) { return (vi)rintf(a); }
 // VI_DOT_OFFSET added, or -8191 to 8191 in 16 bits. A cell holds four of the former, two of the latter; codes are loaded
 // for VI_CODE_CELLS of them where there are sums of so many vectors, a product takes VI_DOT_CELLS of a column at once. The
 // tiles of products: rows of the largest one (1 or 4); how many times eight columns the registers hold the sums of one row
-// (2, 6 or 8), and those whose values from before they hold as well; VI_AHEAD, as VF_AHEAD.
+// (2, 6 or 8), and those whose values from before they hold as well; VI_AHEAD, as VF_AHEAD; VI_ROW_AHEAD: how many bytes
+// before their use weights that are far away are fetched, 0: not at all.
 #define VI_DOT_OFFSET 0
 #define VI_CODE_CELLS(vectors) 1
 #define VI_DOT_CELLS 1
 #define VI_AHEAD 0
+#define VI_ROW_AHEAD 0
 #define VI_TILE_ROWS 1
 #define VI_ROW_SUMS 2
 #define VI_KEPT 8

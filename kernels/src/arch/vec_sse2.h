@@ -89,6 +89,7 @@ TRN_INLINE vf vi_to_vf(vi a) { return (vf){_mm_cvtepi32_ps(a.low), _mm_cvtepi32_
 #define VI_CODE_CELLS(vectors) 1
 #define VI_DOT_CELLS 1
 #define VI_AHEAD 0
+#define VI_ROW_AHEAD 0
 #define VI_TILE_ROWS 1
 #define VI_ROW_SUMS 2
 #define VI_KEPT 2
@@ -97,11 +98,10 @@ TRN_INLINE __m128i vec_max(__m128i a, __m128i b) {
     return _mm_or_si128(_mm_and_si128(more, a), _mm_andnot_si128(more, b));
 }
 TRN_INLINE vi vi_max(vi a, vi b) { return (vi){vec_max(a.low, b.low), vec_max(a.high, b.high)}; }
-TRN_INLINE vi vi_max_across(vi a) {
+TRN_INLINE int32_t vi_max_across(vi a) {
     __m128i m = vec_max(a.low, a.high);
     m = vec_max(m, _mm_shuffle_epi32(m, 0x4e));
-    m = vec_max(m, _mm_shuffle_epi32(m, 0xb1));
-    return (vi){m, m};
+    return _mm_cvtsi128_si32(vec_max(m, _mm_shuffle_epi32(m, 0xb1)));
 }
 TRN_INLINE int32_t vi_sum_across(vi a) {
     __m128i s = _mm_add_epi32(a.low, a.high);
