@@ -19,7 +19,7 @@ include "_engine.pxi"
 include "_buffers.pxi"
 
 cdef enum:
-    # Below about 20 microseconds, handing the GIL over costs more than the step; so many multiply-adds take that long.
+    # Below about 20 microseconds, handing the GIL over costs more than the step; so much work takes about that long.
     RELEASE_WORK = 200000
     # What a model keeps for its next run, over all shapes: planned streams, and bytes in them.
     POOL_SIZE = 8

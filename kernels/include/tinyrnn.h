@@ -194,7 +194,8 @@ TRN_API trn_status trn_stream_memory(const trn_model *model, const trn_stream_op
 TRN_API trn_status trn_model_bind(const trn_model *model, uint32_t i, uint32_t rank, const int64_t *dims, int64_t *values,
                                   trn_error *error);
 
-// Multiply-adds of one step (of the whole sequence, with `whole`): what decides whether a caller lets go of a lock around it.
+// Multiply-adds of one step (of the whole sequence, with `whole`), each with a weight of 8 bits counted as a quarter, of 16 as
+// a half: what decides whether a caller lets go of a lock around it.
 TRN_API uint64_t trn_stream_work(const trn_stream *stream);
 
 #ifdef __cplusplus

@@ -210,7 +210,7 @@ static trn_status prepare(trn_op *op, trn_error *error) {
         return TRN_OP_FAIL(op, error, TRN_OVERFLOW, "x", "the window is too large");
     op->workspace_size = scratch.used;
     op->work = (double)p->batch * (double)p->groups * (double)p->window.positions * (double)p->k *
-               (double)(p->depthwise ? 1 : p->outputs);
+               (double)(p->depthwise ? 1 : p->outputs) * trn_weight_work(trn_input(op, trn_in_conv_weights));
     return TRN_OK;
 }
 

@@ -92,7 +92,7 @@ static trn_status prepare(trn_op *op, trn_error *error) {
     p->product = trn_product_take(w, p->n, p->k, p->m, 0, &scratch);
     if (scratch.overflow) return TRN_OP_FAIL(op, error, TRN_OVERFLOW, "x", "it is too large");
     op->workspace_size = scratch.used;
-    op->work = (double)p->nest.count * (double)(y->dims[y->rank - 2]) * (double)p->n * (double)p->k;
+    op->work = (double)p->nest.count * (double)(y->dims[y->rank - 2]) * (double)p->n * (double)p->k * trn_weight_work(w);
     return TRN_OK;
 }
 

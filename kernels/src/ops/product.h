@@ -22,6 +22,9 @@ enum { TRN_PRODUCT_ROWS = 32 };
 // Whether a packed operand holds whole numbers.
 static inline int trn_is_integer(const trn_view *weights) { return weights->per_cell > 0; }
 
+// What a multiply-add with one of the weights counts as work: the less the narrower it is.
+static inline double trn_weight_work(const trn_view *weights) { return weights->per_cell ? 1.0 / weights->per_cell : 1.0; }
+
 // The product with `weights`, for up to `rows` rows at once; its scratch memory is taken, or added up. bounded: as of
 // trn_coding_of.
 trn_product trn_product_take(const trn_view *weights, int64_t n, int64_t k, int64_t rows, int bounded,
