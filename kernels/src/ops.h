@@ -53,14 +53,21 @@ struct trn_op {
     void *plan;                // class->plan_size + extra_size bytes, zeroed before prepare
     void *workspace;           // shared by all operators of the plan, 64-byte aligned
     size_t workspace_size;     // bytes that prepare asks for
-    double work;               // multiply-adds, roughly; no size of a window makes it wrap
+    double work;               // as trn_stream_work has it, roughly; no size of a window makes it wrap
 };
 
 #define TRN_OPERATOR(name, value, doc) extern const trn_op_class trn_op_class_##name;
 #include "tinyrnn/ops.def"
 
 // Runs the operators of a block, of which ops are all.
-trn_status trn_run_block(const trn_op *ops, const trn_file *file, uint32_t block, trn_error *error);
+static inline trn_status trn_run_block(const trn_op *ops, const trn_file *file, uint32_t block, trn_error *error) {
+    const trn_op *op = ops + file->blocks[block].first_operator, *end = op + file->blocks[block].operator_count;
+    for (; op < end; op++) {
+        trn_status status = op->class->run(op, error);
+        if (status != TRN_OK) return status;
+    }
+    return TRN_OK;
+}
 
 // Whether two operands have the same first `count` dims; SHAPE, naming the operand `field`, where they have not.
 trn_status trn_same_dims(const trn_op *op, const char *field, const trn_view *operand, const trn_view *other,

@@ -283,6 +283,7 @@ trn_status trn_stream_hold(trn_stream *s) {
 
 static trn_status no_port(trn_stream *s, uint32_t port) {
     const trn_file *f = &s->model->file;
+    s->bound = NULL;  // others may have been taken
     return trn_fail(&s->error, TRN_ARGUMENT, TRN_NOWHERE, trn_string(f, f->tensors[port_record(f, port)->tensor].name),
                     "", "the %s is NULL", port < f->inputs_count ? "input" : "output");
 }
@@ -293,27 +294,52 @@ static void set_port(trn_stream *s, uint32_t port, void *address) {
     s->ports[port] = address;
 }
 
-// The caller's addresses, checked, and then the states it starts from: a call that is refused changes no state.
-static trn_status take_ports(trn_stream *s, const void *const *inputs, void *const *outputs) {
+// Whether a plan ran with these addresses before, so that they have been checked.
+static int are_bound(const trn_stream *s, const void *const *inputs, void *const *outputs) {
+    const trn_file *f = &s->model->file;
+    void **port = s->ports;
+    if (!s->bound || !inputs || !outputs) return 0;
+    for (uint64_t i = 0; i < f->inputs_count; i++)
+        if (inputs[i] != *port++) return 0;
+    for (uint64_t i = 0; i < f->outputs_count; i++)
+        if (outputs[i] != *port++) return 0;
+    return 1;
+}
+
+// The caller's addresses, checked.
+static trn_status take_addresses(trn_stream *s, const void *const *inputs, void *const *outputs) {
     const trn_file *f = &s->model->file;
     const uint32_t input_count = (uint32_t)f->inputs_count, output_count = (uint32_t)f->outputs_count;
+    s->given = 0;
     for (uint32_t i = 0; i < input_count; i++) {
         // Read only: no operator writes into an input.
         void *address = inputs ? (void *)(uintptr_t)inputs[i] : NULL;
         if (!address && (f->inputs[i].state == TRN_NONE || f->inputs[i].fed)) return no_port(s, i);
         set_port(s, i, address);
+        s->given |= address && f->inputs[i].state != TRN_NONE;
     }
     for (uint32_t i = 0; i < output_count; i++) {
         void *address = outputs ? outputs[i] : NULL;
         if (!address && f->outputs[i].state == TRN_NONE) return no_port(s, input_count + i);
         set_port(s, input_count + i, address);
     }
-    for (uint32_t i = 0; i < input_count; i++) {
+    return TRN_OK;
+}
+
+static void take_states(trn_stream *s) {
+    const trn_file *f = &s->model->file;
+    for (uint32_t i = 0; i < f->inputs_count; i++) {
         uint32_t state = f->inputs[i].state;
         if (state != TRN_NONE && s->ports[i])
             memcpy(s->states[state].values, s->ports[i], (size_t)s->states[state].count * sizeof(float));
     }
-    return TRN_OK;
+}
+
+// The caller's addresses, and then the states it starts from: a call that is refused changes no state.
+static trn_status take_ports(trn_stream *s, const void *const *inputs, void *const *outputs) {
+    trn_status status = are_bound(s, inputs, outputs) ? TRN_OK : take_addresses(s, inputs, outputs);
+    if (status == TRN_OK && s->given) take_states(s);
+    return status;
 }
 
 // What a run of no steps leaves in the outputs that have no time axis: the state they show, else zeros.

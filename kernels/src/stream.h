@@ -49,6 +49,7 @@ struct trn_stream {
     trn_walk *walks;        // a port each, inputs then outputs
     void **ports;           // addresses handed to a plan
     const trn_plan *bound;  // the plan that knows these addresses, or NULL
+    int given;              // whether one of them is that of a state to start from
     char *staging;
     size_t staging_size;
     trn_plan step, blocks;

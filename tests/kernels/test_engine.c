@@ -321,6 +321,29 @@ static void test_refused_calls(void) {
     discard(&b);
 }
 
+// Calls with the addresses of the last one start from what lies there now, also behind a call that was refused.
+static void test_same_addresses(void) {
+    builder b;
+    running_sums(&b, EXPLICIT);
+    trn_model *model = open_of(&b);
+    trn_stream *stream = stream_of(model, 1, 0);
+    float x[2] = {1, 2}, y[2], last[2], s[2] = {5, 5};
+    const void *inputs[2] = {x, s}, *refused[2] = {NULL, s};
+    void *outputs[2] = {y, last};
+    for (int i = 0; i < 6; i++) {
+        s[0] = (float)(10 * i), x[0] = (float)(i + 1);
+        if (i == 2) EXPECT(trn_stream_step(stream, refused, outputs) == TRN_ARGUMENT);
+        if (i == 4) EXPECT(trn_stream_run(stream, inputs, outputs, 1) == TRN_OK);
+        EXPECT(trn_stream_step(stream, inputs, outputs) == TRN_OK && y[0] == s[0] + x[0] && last[0] == y[0]);
+    }
+    inputs[1] = NULL;  // goes on, and with the same addresses again
+    for (int i = 1; i < 4; i++)
+        EXPECT(trn_stream_step(stream, inputs, outputs) == TRN_OK && y[0] == 56.0f + 6.0f * (float)i);
+    trn_stream_free(stream);
+    trn_model_close(model);
+    discard(&b);
+}
+
 static void test_indices(void) {
     builder b;
     embedding(&b);
@@ -504,6 +527,7 @@ int main(int argc, char **argv) {
     test_empty();
     test_frames();
     test_refused_calls();
+    test_same_addresses();
     test_indices();
     test_state();
     for (int i = 1; i < argc; i++) check_file(argv[i]);

@@ -20,11 +20,3 @@ trn_status trn_same_dims(const trn_op *op, const char *field, const trn_view *op
     return TRN_OK;
 }
 
-trn_status trn_run_block(const trn_op *ops, const trn_file *file, uint32_t block, trn_error *error) {
-    const trn_op *op = ops + file->blocks[block].first_operator, *end = op + file->blocks[block].operator_count;
-    for (; op < end; op++) {
-        trn_status status = op->class->run(op, error);
-        if (status != TRN_OK) return status;
-    }
-    return TRN_OK;
-}

@@ -9,6 +9,8 @@
 
 #define BLOCK_BYTES (128 << 10)  // of gates that one block of steps may fill,
 #define BLOCK_SHARE 16           // or this part of the bytes of the input's weights, where that is more
+// Bytes of a model from which on its weights do not all stay in the second cache between two steps.
+#define FAR_MODEL (320 << 10)
 // Of input weights up to which a row's products are computed step by step: of float32 so many, of whole numbers so many
 // bytes, which is no slower while all weights stay in the second cache.
 #define INLINE_F32     2048
@@ -238,7 +240,8 @@ static trn_status prepare(trn_op *op, trn_error *error) {
     if (scratch.overflow) return TRN_OP_FAIL(op, error, TRN_OVERFLOW, "x", "the batch is too large");
     op->workspace_size = scratch.used;
     op->work = (double)p->steps * (double)p->batch * (double)p->directions *
-               (double)(p->columns + (p->hidden_gate ? p->padded : 0)) * (double)(p->input + p->hidden);
+               (double)(p->columns + (p->hidden_gate ? p->padded : 0)) * (double)(p->input + p->hidden) *
+               trn_weight_work(trn_input(op, trn_in_recurrent_input_weights));
     return TRN_OK;
 }
 
@@ -261,6 +264,9 @@ static const float *part_of(const trn_op *op, uint32_t input, int64_t d) {
     return v && v->data ? (const float *)v->data + d * v->strides[0] : NULL;  // a bound one has no address yet
 }
 
+// Where state i (h, c) of direction d ends, or begins; NULL where it does not.
+static float *state_in(const trn_view *v, int64_t d) { return v ? (float *)v->data + d * v->strides[0] : NULL; }
+
 static trn_steps steps_of(const recurrent_plan *p, const recurrent_direction *d) {
     const trn_view *x = p->flow.x, *y = p->flow.y;
     ptrdiff_t sign = d->reverse ? -1 : 1;
@@ -278,7 +284,9 @@ static trn_steps steps_of(const recurrent_plan *p, const recurrent_direction *d)
                    .scratch = p->buffers.steps,
                    .codes = p->buffers.codes,
                    .per_cell = p->by_input.per_cell,
-                   .ranges = d->ranges};
+                   .ranges = d->ranges,
+                   .far = p->far};
+    if (p->still) s.h = state_in(p->flow.last[0], d->index), s.c = state_in(p->flow.last[1], d->index);
     if (p->inputs_apart) s.k = 0, s.init_stride = sign * (ptrdiff_t)p->columns;
     if (p->inputs_apart && p->hidden_gate) s.hidden_init_stride = sign * (ptrdiff_t)p->padded;
     return s;
@@ -304,6 +312,20 @@ static void resolve(const trn_op *op, recurrent_plan *p) {
     for (int64_t i = 0; i < p->directions; i++) p->each[i].steps = steps_of(p, &p->each[i]);
 }
 
+static int is_bound(const trn_op *op, int output, uint32_t i) {
+    return trn_is_bound(op->file, output ? trn_output_record(op->file, op->record, i)
+                                         : trn_input_record(op->file, op->record, i));
+}
+
+// Whether state i of all directions is advanced where it lies.
+static int is_still(const trn_op *op, const recurrent_plan *p, int i) {
+    const trn_view *initial = p->flow.initial[i], *last = p->flow.last[i];
+    return initial && last && !is_bound(op, 0, trn_in_recurrent_initial_h + (uint32_t)i) &&
+           !is_bound(op, 1, trn_out_recurrent_y_h + (uint32_t)i) && initial->data == last->data &&
+           (p->directions == 1 || initial->strides[0] == last->strides[0]) &&
+           (p->hidden == 1 || (initial->strides[2] == 1 && last->strides[2] == 1));
+}
+
 // Weights are where they are, unless they come through a port.
 static void place(trn_op *op) {
     recurrent_plan *p = op->plan;
@@ -316,6 +338,9 @@ static void place(trn_op *op) {
         .y = trn_output(op, trn_out_recurrent_y),
         .last = {trn_output(op, trn_out_recurrent_y_h), trn_output(op, trn_out_recurrent_y_c)},
     };
+    p->one_row = p->plain && p->batch == 1 && !trn_input(op, trn_in_recurrent_sequence_lens);
+    p->far = op->file->header.file_size >= FAR_MODEL;
+    p->still = is_still(op, p, 0) && (p->cell != trn_cell_LSTM || is_still(op, p, 1));
     resolve(op, p);
     p->fixed = 1;
     for (uint32_t i = trn_in_recurrent_input_weights; i <= trn_in_recurrent_ranges; i++)
@@ -328,22 +353,18 @@ static void place(trn_op *op) {
 // initial value, or 0.
 static float *begin_state(const recurrent_plan *p, int i, int64_t d, float *buffer) {
     const trn_view *initial = p->flow.initial[i], *last = p->flow.last[i];
-    size_t bytes = (size_t)p->hidden * sizeof(float);
     int in_place = last && (last->strides[2] == 1 || p->hidden == 1);
-    float *state = in_place ? (float *)last->data + d * last->strides[0] : buffer;
-    if (!initial) return memset(state, 0, bytes);
-    const float *from = (const float *)initial->data + d * initial->strides[0];
-    if (from == state) return state;
-    if (initial->strides[2] == 1) return memmove(state, from, bytes);
-    for (int64_t u = 0; u < p->hidden; u++) state[u] = from[u * initial->strides[2]];
+    float *state = in_place ? state_in(last, d) : buffer;
+    if (!initial) return memset(state, 0, (size_t)p->hidden * sizeof(float));
+    const float *from = state_in(initial, d);
+    if (from != state) trn_copy_words(p->hidden, state, 1, from, initial->strides[2]);
     return state;
 }
 
 static void end_state(const recurrent_plan *p, int i, int64_t d, const float *state) {
     const trn_view *last = p->flow.last[i];
-    float *to = last ? (float *)last->data + d * last->strides[0] : NULL;
-    if (!last || state == to) return;
-    for (int64_t u = 0; u < p->hidden; u++) to[u * last->strides[2]] = state[u];
+    float *to = state_in(last, d);
+    if (last && state != to) trn_copy_words(p->hidden, to, last->strides[2], state, 1);
 }
 
 static void run_steps(const recurrent_plan *p, trn_steps *steps) {
@@ -374,8 +395,8 @@ static void run_blocks(const trn_op *op, const recurrent_plan *p, recurrent_dire
 static void run_row(const trn_op *op, const recurrent_plan *p, recurrent_direction *d) {
     const trn_view *x = p->flow.x, *y = p->flow.y;
     trn_steps *s = &d->steps;
-    s->h = begin_state(p, 0, d->index, p->buffers.h);
-    if (p->cell == trn_cell_LSTM) s->c = begin_state(p, 1, d->index, p->buffers.c);
+    if (!p->still) s->h = begin_state(p, 0, d->index, p->buffers.h);
+    if (!p->still && p->cell == trn_cell_LSTM) s->c = begin_state(p, 1, d->index, p->buffers.c);
     if (p->inputs_apart) run_blocks(op, p, d);
     else {
         int64_t start = d->reverse ? p->steps - 1 : 0;
@@ -383,22 +404,24 @@ static void run_row(const trn_op *op, const recurrent_plan *p, recurrent_directi
         if (y) s->y = (float *)y->data + start * y->strides[0] + d->index * y->strides[1];
         run_steps(p, s);
     }
+    if (p->still) return;
     end_state(p, 0, d->index, s->h);
     if (p->cell == trn_cell_LSTM) end_state(p, 1, d->index, s->c);
 }
 
 static trn_status run(const trn_op *op, trn_error *error) {
     recurrent_plan *p = op->plan;
-    if (p->batch == 0) return TRN_OK;
     if (!p->fixed) resolve(op, p);
+    if (p->one_row) {
+        for (int64_t i = 0; i < p->directions; i++) run_row(op, p, &p->each[i]);
+        return TRN_OK;
+    }
+    if (p->batch == 0) return TRN_OK;
     if (p->each[0].lens) {
         trn_status status = take_lens(op, p, trn_input(op, trn_in_recurrent_sequence_lens), p->buffers.lens, error);
         if (status != TRN_OK) return status;
     }
-    for (int64_t i = 0; i < p->directions; i++) {
-        if (p->plain && p->batch == 1 && !p->each[0].lens) run_row(op, p, &p->each[i]);
-        else trn_recurrent_run_rows(op, p, &p->each[i]);
-    }
+    for (int64_t i = 0; i < p->directions; i++) trn_recurrent_run_rows(op, p, &p->each[i]);
     return TRN_OK;
 }
 

@@ -112,18 +112,14 @@ static void load_state(const trn_view *v, int64_t d, const recurrent_plan *p, fl
     if (!v) memset(to, 0, (size_t)(p->batch * p->hidden) * sizeof(float));
     for (int64_t r = 0; v && r < p->batch; r++) {
         const float *from = (const float *)v->data + d * v->strides[0] + r * v->strides[1];
-        if (v->strides[2] == 1) memcpy(to + r * p->hidden, from, (size_t)p->hidden * sizeof(float));
-        else
-            for (int64_t i = 0; i < p->hidden; i++) to[r * p->hidden + i] = from[i * v->strides[2]];
+        trn_copy_words(p->hidden, to + r * p->hidden, 1, from, v->strides[2]);
     }
 }
 
 static void store_state(const trn_view *v, int64_t d, const recurrent_plan *p, const float *from) {
     for (int64_t r = 0; v && r < p->batch; r++) {
         float *to = (float *)v->data + d * v->strides[0] + r * v->strides[1];
-        if (v->strides[2] == 1) memcpy(to, from + r * p->hidden, (size_t)p->hidden * sizeof(float));
-        else
-            for (int64_t i = 0; i < p->hidden; i++) to[i * v->strides[2]] = from[r * p->hidden + i];
+        trn_copy_words(p->hidden, to, v->strides[2], from + r * p->hidden, 1);
     }
 }
 

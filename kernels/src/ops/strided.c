@@ -71,10 +71,23 @@ void trn_copy_prepare(trn_copy_plan *plan, const trn_view *destination, const tr
         for (int64_t i = 0; i < n; i++) d[i * d_stride] = s[i * s_stride]; \
     } while (0)
 
+// Two states that lie interleaved in one tensor, as exporters make them, are worth loops that the compiler knows the strides of.
+void trn_copy_words(int64_t n, void *destination, int64_t d_stride, const void *source, int64_t s_stride) {
+    uint32_t *restrict d = destination;
+    const uint32_t *restrict s = source;
+    if (d_stride == 1 && s_stride == 1) memmove(destination, source, (size_t)n * sizeof *d);
+    else if (d_stride == 1 && s_stride == 2)
+        for (int64_t i = 0; i < n; i++) d[i] = s[2 * i];
+    else if (d_stride == 2 && s_stride == 1)
+        for (int64_t i = 0; i < n; i++) d[2 * i] = s[i];
+    else
+        for (int64_t i = 0; i < n; i++) d[i * d_stride] = s[i * s_stride];
+}
+
 static void copy_row(size_t size, int64_t n, void *destination, int64_t d_stride, const void *source,
                      int64_t s_stride) {
-    if (d_stride == 1 && s_stride == 1) memmove(destination, source, (size_t)n * size);
-    else if (size == 4) COPY_ELEMENTS(uint32_t);
+    if (size == 4) trn_copy_words(n, destination, d_stride, source, s_stride);
+    else if (d_stride == 1 && s_stride == 1) memmove(destination, source, (size_t)n * size);
     else if (size == 8) COPY_ELEMENTS(uint64_t);
     else if (size == 2) COPY_ELEMENTS(uint16_t);
     else COPY_ELEMENTS(uint8_t);

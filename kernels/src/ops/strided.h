@@ -35,5 +35,7 @@ typedef struct trn_copy_plan {
 void trn_copy_prepare(trn_copy_plan *plan, const trn_view *destination, const trn_view *source);
 // They may not overlap unless they are the same.
 void trn_copy_run(const trn_copy_plan *plan, void *destination, const void *source);
+// Likewise of n elements of 4 bytes.
+void trn_copy_words(int64_t n, void *destination, int64_t d_stride, const void *source, int64_t s_stride);
 
 #endif
