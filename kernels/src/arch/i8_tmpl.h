@@ -284,11 +284,25 @@ static TRN_NOINLINE void i8_part(const i8_tile *whole, i8_function *run, size_t 
         memcpy(whole->y + (ptrdiff_t)i * whole->y_stride, copy + i * width, columns * sizeof *copy);
 }
 
+// The parts of a panel, for one row.
+static TRN_NOINLINE void i8_panel_row(i8_tile *t, i8_function *run, size_t part, size_t columns, size_t init_step) {
+    for (; columns >= part; columns -= part) {
+        run(t);
+        t->w += part * I8_CELL, t->y += part, t->init += part * init_step;
+    }
+    if (columns) i8_part(t, run, 1, part, columns);
+}
+
 // A panel: of one row as much at once as the registers hold the sums of, else 16 columns for a few rows. The tile is used
 // for all of it.
 TRN_INLINE void i8_panel(i8_tile *t, int wide, size_t m, size_t width, size_t columns, size_t init_step) {
-    const int single = VI_TILE_ROWS == 1 || m == 1, fetching = t->fetch_step > 0;
-    const size_t part = single ? gemm_part_of(width, VI_ROW_SUMS) : 16;
+    enum { SINGLE = VI_TILE_ROWS == 1 };
+    const int fetching = t->fetch_step > 0;
+    const size_t part = SINGLE || m == 1 ? gemm_part_of(width, VI_ROW_SUMS) : 16;
+    if (m == 1) {
+        i8_panel_row(t, i8_row[wide][part / 16], part, columns, init_step);
+        return;
+    }
     const size_t fetched = t->cells * t->fetch_step;  // by a tile of all rows
     const int8_t *x = t->x;
     const char *w = t->w;
@@ -300,7 +314,7 @@ TRN_INLINE void i8_panel(i8_tile *t, int wide, size_t m, size_t width, size_t co
         t->y = y + column, t->init = init + column * init_step;
         for (size_t row = 0, rows; row < m; row += rows) {
             rows = m - row < VI_TILE_ROWS ? m - row : VI_TILE_ROWS;
-            i8_function *run = single ? i8_row[wide][part / 16] : i8_rows[wide][fetching][rows];
+            i8_function *run = SINGLE ? i8_row[wide][part / 16] : i8_rows[wide][fetching][rows];
             if (wanted == part) run(t);
             else i8_part(t, run, rows, part, wanted);
             t->x += rows * t->x_stride, t->x_scales += 2 * rows;

@@ -64,24 +64,31 @@ void trn_copy_prepare(trn_copy_plan *plan, const trn_view *destination, const tr
     trn_nest_sort(&plan->nest, destination->rank, destination->dims, 2, rows, plan->strides);
 }
 
-#define COPY_ELEMENTS(type)                                                \
-    do {                                                                   \
-        type *d = destination;                                             \
-        const type *s = source;                                            \
-        for (int64_t i = 0; i < n; i++) d[i * d_stride] = s[i * s_stride]; \
-    } while (0)
+#define COPY_ELEMENTS(type)                                       \
+    do {                                                          \
+        type *d = destination;                                    \
+        const type *s = source;                                   \
+        for (; n > 0; n--, d += d_stride, s += s_stride) *d = *s; \
+} while (0)
 
-// Two states that lie interleaved in one tensor, as exporters make them, are worth loops that the compiler knows the strides of.
+// Two states that lie interleaved in one tensor, as exporters make them, are worth loops whose strides the compiler knows.
+static void take_every_second(int64_t n, uint32_t *restrict d, const uint32_t *restrict s) {
+    for (int64_t i = 0; i < n; i++) d[i] = s[2 * i];
+}
+static void put_every_second(int64_t n, uint32_t *restrict d, const uint32_t *restrict s) {
+    int64_t i = 0;
+    for (; i + 4 <= n; i += 4) d[2 * i] = s[i], d[2 * i + 2] = s[i + 1], d[2 * i + 4] = s[i + 2], d[2 * i + 6] = s[i + 3];
+    for (; i < n; i++) d[2 * i] = s[i];
+}
+
 void trn_copy_words(int64_t n, void *destination, int64_t d_stride, const void *source, int64_t s_stride) {
-    uint32_t *restrict d = destination;
-    const uint32_t *restrict s = source;
+    uint32_t *d = destination;
+    const uint32_t *s = source;
     if (d_stride == 1 && s_stride == 1) memmove(destination, source, (size_t)n * sizeof *d);
-    else if (d_stride == 1 && s_stride == 2)
-        for (int64_t i = 0; i < n; i++) d[i] = s[2 * i];
-    else if (d_stride == 2 && s_stride == 1)
-        for (int64_t i = 0; i < n; i++) d[2 * i] = s[i];
+    else if (d_stride == 1 && s_stride == 2) take_every_second(n, d, s);
+    else if (d_stride == 2 && s_stride == 1) put_every_second(n, d, s);
     else
-        for (int64_t i = 0; i < n; i++) d[i * d_stride] = s[i * s_stride];
+        for (; n > 0; n--, d += d_stride, s += s_stride) *d = *s;
 }
 
 static void copy_row(size_t size, int64_t n, void *destination, int64_t d_stride, const void *source,
