@@ -10,8 +10,8 @@ is llvm-mca's simulation, from the nearest cache. For the in-order A53 that is p
 the order of the program there, so that a load waits for a multiplication before it that it has nothing to do with.
 
 A model's estimate is the sum over functions of the instructions that the emulator counts in a step, times the cycles
-an instruction of the function's inner loop. Functions that are no kernels, or have no loop, take as many as the kernels
-on average, and one cycle at least.
+an instruction of the function's inner loop. Functions that are no kernels, or have no loop but those that call others, take
+as many as the kernels on average, and one cycle at least.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ ITERATIONS = 200
 LANES = {"fmla": 4, "sdot": 16}  # products an instruction
 LONG = {"8h": 8, "4s": 4}  # likewise of those that double the width, by what they make
 DIVISION = "fdiv"
+CALLS = {"bl", "blr"}  # of which llvm-mca knows nothing: it counts 100 cycles for one
 
 PRODUCTS = ("steps_8", "steps_6", "gemm_6x2", "i8_step_4", "i8_step_3", "i16_step_4")
 CELLS = ("cell_f32_lstm", "cell_f32_gru", "cell_i8_lstm")
@@ -112,7 +113,8 @@ def inner_loop(lines: Sequence[str]) -> Loop | None:
         if not any((a, b) != (first, last) and first <= a and b <= last for a, b in spans)
     ]
     loops = [Loop([line for line in lines[a : b + 1] if re.match(r"\t[a-z]", line)]) for a, b in innermost]
-    return max(loops, key=lambda loop: loop.rank, default=None)
+    whole = [loop for loop in loops if not loop.counts.keys() & CALLS]
+    return max(whole, key=lambda loop: loop.rank, default=None)
 
 
 def estimate(loop: Loop, processor: str) -> Estimate:

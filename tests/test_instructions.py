@@ -186,6 +186,8 @@ def test_the_inner_loop_is_the_one_that_multiplies():
     assert [line.split()[0] for line in loop.lines] == ["ldr", "sdot", "b.eq", "cmp", "bne"]
     assert (loop.products, loop.counts["fdiv"]) == (16, 0)
     assert cycles.inner_loop(lines[:3]) is None
+    calling = cycles.inner_loop([line.replace("\tcmp\tx0, x1", "\tblr\tx5") for line in lines])
+    assert [line.split()[0] for line in calling.lines] == ["fdiv", "cbnz"]  # a call has no model
 
 
 def test_cycles_of_a_step_by_its_functions(monkeypatch):
