@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Detection, the choice of a table, TINYRNN_ISA, and the denormal guard.
 #define _POSIX_C_SOURCE 200112L  // setenv
+#include <fenv.h>
+
 #include "check.h"
 #include "cpu.h"
 
@@ -99,12 +101,28 @@ static void guard(void) {
     check_that((trn_fpenv_get() & TRN_FLUSH_BITS) == (before & TRN_FLUSH_BITS), "the outer guard did not end");
 }
 
+// Whatever rounding the caller has chosen, results round to nearest inside the guard; then his choice holds again.
+static void rounding(void) {
+    static const int modes[] = {FE_TONEAREST, FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO};
+    volatile float one = 1.0f, little = 0x1p-30f, up, down;
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
+        check_that(fesetround(modes[i]) == 0, "rounding mode %d cannot be set", modes[i]);
+        uint64_t before = trn_fpenv_get(), saved = trn_denormals_flush();
+        up = one + little, down = -one - little;
+        trn_denormals_restore(saved);
+        check_that(trn_fpenv_get() == before && fegetround() == modes[i], "rounding mode %d was not put back", modes[i]);
+        if (TRN_MODE_BITS) check_that(up == 1.0f && down == -1.0f, "rounding mode %d holds in the guard", modes[i]);
+    }
+    fesetround(FE_TONEAREST);
+}
+
 int main(int count, char **arguments) {
     check_arguments(count, arguments);
     detection();
     arm_detection();
     choice();
     guard();
+    rounding();
     if (check.bench) {
         double best;
         CHECK_TIME(best, trn_denormals_restore(trn_denormals_flush()));
