@@ -283,7 +283,6 @@ trn_status trn_stream_hold(trn_stream *s) {
 
 static trn_status no_port(trn_stream *s, uint32_t port) {
     const trn_file *f = &s->model->file;
-    s->bound = NULL;  // others may have been taken
     return trn_fail(&s->error, TRN_ARGUMENT, TRN_NOWHERE, trn_string(f, f->tensors[port_record(f, port)->tensor].name),
                     "", "the %s is NULL", port < f->inputs_count ? "input" : "output");
 }
@@ -310,19 +309,20 @@ static int are_bound(const trn_stream *s, const void *const *inputs, void *const
 static trn_status take_addresses(trn_stream *s, const void *const *inputs, void *const *outputs) {
     const trn_file *f = &s->model->file;
     const uint32_t input_count = (uint32_t)f->inputs_count, output_count = (uint32_t)f->outputs_count;
-    s->given = 0;
+    int given = 0;
     for (uint32_t i = 0; i < input_count; i++) {
         // Read only: no operator writes into an input.
         void *address = inputs ? (void *)(uintptr_t)inputs[i] : NULL;
         if (!address && (f->inputs[i].state == TRN_NONE || f->inputs[i].fed)) return no_port(s, i);
         set_port(s, i, address);
-        s->given |= address && f->inputs[i].state != TRN_NONE;
+        given |= address && f->inputs[i].state != TRN_NONE;
     }
     for (uint32_t i = 0; i < output_count; i++) {
         void *address = outputs ? outputs[i] : NULL;
         if (!address && f->outputs[i].state == TRN_NONE) return no_port(s, input_count + i);
         set_port(s, input_count + i, address);
     }
+    s->given = given;  // of a call that was refused: stays with the addresses that are bound, if all of them still are
     return TRN_OK;
 }
 

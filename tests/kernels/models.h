@@ -5,10 +5,11 @@
 
 #include "build.h"
 
-enum { BATCH_FIRST = 1, EXPLICIT = 2 };
+enum { BATCH_FIRST = 1, EXPLICIT = 2, SQUASHED = 4 };
 
 // Running sums: x [time, batch, 2] -> y likewise and the last row [1, batch, 2], as a recurrent layer with the identity
 // for both matrices. BATCH_FIRST: x and y are [batch, time, 2]. EXPLICIT: the state is an input and `last` shows it.
+// SQUASHED: by tanh, as ONNX's default cell does.
 static inline void running_sums(builder *b, int kind) {
     static const float identity[2 * 16] = {1, [17] = 1}, zeros[16] = {0};
     *b = start();
@@ -27,7 +28,7 @@ static inline void running_sums(builder *b, int kind) {
              x_rows = view(b, x, DIMS(time, batch, 2), DIMS(0, t_stride, b_stride, 1)),
              y_rows = view(b, y, DIMS(time, 1, batch, 2), DIMS(0, t_stride, 2, b_stride, 1));
     operator_of(b, trn_op_recurrent, LIST(x_rows, w, w, bias, none, none, none, none, none, s), LIST(y_rows, last),
-                DIMS(trn_cell_RNN, 2, 0, 0, 0, bits(1e300), trn_fn_IDENTITY, 0, 0));
+                DIMS(trn_cell_RNN, 2, 0, 0, 0, bits(1e300), kind & SQUASHED ? trn_fn_TANH : trn_fn_IDENTITY, 0, 0));
     input(b, x, first, !first), output(b, y, first, !first);
     uint32_t of_state = kind & EXPLICIT ? 0 : TRN_NONE;
     if (kind & EXPLICIT) ADD(b, inputs, s, 0, -1, 1, 0);

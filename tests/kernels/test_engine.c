@@ -8,6 +8,7 @@
 
 #include "arch/fpenv.h"
 #include "models.h"
+#include "ops/strided.h"
 #include "stream.h"  // trn_stream_hold, to be the other thread
 
 #define STEPS 21
@@ -321,27 +322,61 @@ static void test_refused_calls(void) {
     discard(&b);
 }
 
-// Calls with the addresses of the last one start from what lies there now, also behind a call that was refused.
-static void test_same_addresses(void) {
+static uint64_t seed = 1;
+static uint64_t number(void) { return (seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407) >> 33; }
+static void fill(float *values, size_t n) {
+    for (size_t i = 0; i < n; i++) values[i] = (float)(number() % 2001) / 1000.0f - 1.0f;
+}
+
+// Calls in any order, of one step or several, from given states or on from the last, at addresses that come again, behind
+// calls that are refused: what they give is what single steps of another stream give, whose states are set.
+static void test_any_calls(int kind) {
+    enum { ALL = 40, WIDTH = 2 };
     builder b;
-    running_sums(&b, EXPLICIT);
+    running_sums(&b, kind);
     trn_model *model = open_of(&b);
-    trn_stream *stream = stream_of(model, 1, 0);
-    float x[2] = {1, 2}, y[2], last[2], s[2] = {5, 5};
-    const void *inputs[2] = {x, s}, *refused[2] = {NULL, s};
-    void *outputs[2] = {y, last};
-    for (int i = 0; i < 6; i++) {
-        s[0] = (float)(10 * i), x[0] = (float)(i + 1);
-        if (i == 2) EXPECT(trn_stream_step(stream, refused, outputs) == TRN_ARGUMENT);
-        if (i == 4) EXPECT(trn_stream_run(stream, inputs, outputs, 1) == TRN_OK);
-        EXPECT(trn_stream_step(stream, inputs, outputs) == TRN_OK && y[0] == s[0] + x[0] && last[0] == y[0]);
+    trn_stream *stream = stream_of(model, 1, 0), *twin = stream_of(model, 1, 0);
+    float x[ALL * WIDTH], y[ALL * WIDTH], s[WIDTH], last[WIDTH], state[WIDTH], expected[ALL * WIDTH];
+    for (int call = 0; call < 500; call++) {
+        const size_t first = number() % 3 * 16, most = ALL - first, steps = number() % 2 ? 1 : 1 + number() % most;
+        float *in = x + first * WIDTH, *out = y + first * WIDTH;
+        const int with_state = number() % 2 > 0, with_last = number() % 2 > 0;
+        const void *inputs[2] = {in, with_state ? s : NULL};
+        void *outputs[2] = {out, with_last ? last : NULL};
+        if (number() % 4 == 0)
+            EXPECT(trn_stream_step(stream, IN(NULL, number() % 2 ? s : NULL), outputs) == TRN_ARGUMENT);
+        if (number() % 4 == 0)
+            EXPECT(trn_stream_step(stream, IN(in, number() % 2 ? s : NULL), (void *[]){NULL, last}) == TRN_ARGUMENT);
+        fill(x, ALL * WIDTH), fill(s, WIDTH);
+        if (with_state) EXPECT(trn_stream_state_set(twin, 0, s, WIDTH) == TRN_OK);
+        for (size_t k = 0; k < steps; k++)
+            EXPECT(trn_stream_step(twin, IN(in + k * WIDTH, NULL), OUT(expected + k * WIDTH, NULL)) == TRN_OK);
+        if (steps == 1 && number() % 2) EXPECT(trn_stream_step(stream, inputs, outputs) == TRN_OK);
+        else EXPECT(trn_stream_run(stream, inputs, outputs, (int64_t)steps) == TRN_OK);
+        EXPECT(!memcmp(out, expected, steps * WIDTH * sizeof *out));
+        const float *of_last = expected + (steps - 1) * WIDTH;
+        if (with_last) EXPECT(!memcmp(last, of_last, sizeof last));
+        EXPECT(trn_stream_state_get(stream, 0, state, WIDTH) == TRN_OK && !memcmp(state, of_last, sizeof state));
     }
-    inputs[1] = NULL;  // goes on, and with the same addresses again
-    for (int i = 1; i < 4; i++)
-        EXPECT(trn_stream_step(stream, inputs, outputs) == TRN_OK && y[0] == 56.0f + 6.0f * (float)i);
-    trn_stream_free(stream);
+    trn_stream_free(stream), trn_stream_free(twin);
     trn_model_close(model);
     discard(&b);
+}
+
+// Elements at any stride, and none between them.
+static void test_copies(void) {
+    enum { MOST = 21, ROOM = 3 * MOST };
+    for (int64_t n = 0; n < MOST; n++)
+        for (int64_t to = -3; to <= 3; to++)
+            for (int64_t from = -3; from <= 3; from++) {
+                uint32_t source[ROOM], destination[ROOM], expected[ROOM];
+                if (to == 0) continue;
+                for (uint32_t i = 0; i < ROOM; i++) source[i] = i + 1, destination[i] = expected[i] = 1000 + i;
+                const int64_t s = from < 0 ? ROOM - 1 : 0, d = to < 0 ? ROOM - 1 : 0;
+                for (int64_t i = 0; i < n; i++) expected[d + i * to] = source[s + i * from];
+                trn_copy_words(n, destination + d, to, source + s, from);
+                EXPECT(!memcmp(destination, expected, sizeof expected));
+            }
 }
 
 static void test_indices(void) {
@@ -527,7 +562,8 @@ int main(int argc, char **argv) {
     test_empty();
     test_frames();
     test_refused_calls();
-    test_same_addresses();
+    test_any_calls(EXPLICIT), test_any_calls(EXPLICIT | SQUASHED);
+    test_copies();
     test_indices();
     test_state();
     for (int i = 1; i < argc; i++) check_file(argv[i]);

@@ -372,6 +372,10 @@ static void test_dense(int64_t matrices, int64_t per_cell, int64_t m, int64_t k,
         for (int64_t j = 0; j < n; j++) same = same && y[i * n + j] == product(bias[j], &w, i / m, j, &c);
     }
     EXPECT(same, name);
+    trn_stream *stream = NULL;
+    if (model && trn_stream_new(model, NULL, &stream, NULL) == TRN_OK)
+        EXPECT(trn_stream_work(stream) == (uint64_t)(matrices * m * n * k / per_cell), name);
+    trn_stream_free(stream);
     trn_model_close(model), discard(&b), free_matrix(&w);
     free(x), free(y), free(bias);
 }

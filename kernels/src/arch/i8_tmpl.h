@@ -4,6 +4,8 @@
 // back to floats by operations that round once each.
 
 enum { I8_CELL = 4, I8_VECTORS = 64 / VF_LANES };  // bytes; vectors of the widest panel
+#define I8_FLAT 12       // magnitude of the codes, in the mean, from which on one row of codes is enough
+#define I8_PARTS 254.0f  // of a code: what it leaves is at most half of it, 127 of these
 // Bits of magnitudes: of the largest finite one, and of 2^-100, below which a row counts as zeros.
 enum { I8_FINITE = 0x7f7fffff, I8_TINY = 27 << 23 };
 TRN_INLINE int32_t i8_bits(float x) {
@@ -16,8 +18,6 @@ TRN_INLINE float i8_float(int32_t bits) {
     memcpy(&x, &bits, sizeof x);
     return x;
 }
-#define I8_FLAT  12      // magnitude of the codes, in the mean, from which on one row of codes is enough
-#define I8_PARTS 254.0f  // of a code: what it leaves is at most half of it, 127 of these
 
 // Cells of a column of k weights, 4 or 2 of them each, without a division, since steps are short; rows of cells of a matrix
 // with so many.
@@ -108,7 +108,7 @@ TRN_INLINE void i8_quantize_row(const size_t n, const float *x, const float *ran
     const float largest = i8_float(bound);
     const int wild = bits > I8_FINITE || (range && (bound & INT32_MAX) > I8_FINITE);
     scales[1] = 0.0f;
-    if (wild || bound < I8_TINY || n == 0) {
+    if (wild || bound < I8_TINY) {
         memset(codes, wide ? 0 : VI_DOT_OFFSET, (wide ? 2 : 1) * trn_codes_size(n));
         scales[0] = wild ? NAN : 0.0f;
         return;
@@ -119,7 +119,7 @@ TRN_INLINE void i8_quantize_row(const size_t n, const float *x, const float *ran
         i8_encode_16(n, x, last, factor, (int16_t *)codes);
         return;
     }
-    const int32_t sum = i8_encode(n, x, last, factor, !short_row, 0, codes);  // of any range, by the same code
+    const int32_t sum = i8_encode(n, x, last, factor, !short_row, 0, codes);  // long rows: clamped without a range too, which changes nothing
     if (range || coding == TRN_CODES_8 || sum >= I8_FLAT * (int32_t)n) return;
     if (i8_encode(n, x, last, factor, 0, 1, codes + trn_codes_size(n)) != 0) scales[1] = scales[0] * (1.0f / I8_PARTS);
 }
@@ -133,7 +133,8 @@ static TRN_NOINLINE void i8_quantize_any(size_t n, const float *x, const float *
 // longer than this.
 TRN_SLOT void TRN_KERNEL(i8_quantize)(size_t n, const float *x, const float *range, trn_coding coding, int8_t *codes,
                                     float *scales) {
-    if (VI_ROW_SUMS < 6 || n > I8_GROUP || range || coding == TRN_CODES_16) i8_quantize_any(n, x, range, coding, codes, scales);
+    if (n == 0) scales[0] = scales[1] = 0.0f;  // x may be NULL
+    else if (VI_ROW_SUMS < 6 || n > I8_GROUP || range || coding == TRN_CODES_16) i8_quantize_any(n, x, range, coding, codes, scales);
     else i8_quantize_row(n, x, NULL, coding == TRN_CODES_8 ? TRN_CODES_8 : TRN_CODES_8_OR_TWO, 1, codes, scales);
 }
 
@@ -180,7 +181,7 @@ TRN_INLINE void i8_last_links(i8_sums sum, const int wide, size_t cells, const i
 
 // count: cells of a column. w: rows of them, w_stride bytes apart, then start values, which int16 has none of, then
 // scales, whose address it returns. fetch: NULL, or where weights lie that will be needed later, of which each row of cells
-// fetches fetch_step bytes. ahead: 0, or how many bytes before their use those of w are fetched.
+// fetches fetch_step bytes. ahead: 0, or how many bytes before their use those of w are fetched, and what lies behind the last ones.
 TRN_INLINE const char *i8_accumulate(i8_sums sum, const int wide, size_t count, const int8_t *x, size_t x_stride,
                                      const char *w, const size_t w_stride, const char **fetch, const size_t fetch_step,
                                      const size_t ahead, const size_t rows, const size_t vectors) {

@@ -19,4 +19,3 @@ trn_status trn_same_dims(const trn_op *op, const char *field, const trn_view *op
                        (long long)operand->dims[k], (long long)other->dims[k]);
     return TRN_OK;
 }
-

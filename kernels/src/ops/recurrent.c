@@ -9,7 +9,7 @@
 
 #define BLOCK_BYTES (128 << 10)  // of gates that one block of steps may fill,
 #define BLOCK_SHARE 16           // or this part of the bytes of the input's weights, where that is more
-// Bytes of a model from which on its weights do not all stay in the second cache between two steps.
+// Bytes of a file from which on its weights may not all stay in the second cache, of 512 KB or less, between two steps.
 #define FAR_MODEL (320 << 10)
 // Of input weights up to which a row's products are computed step by step: of float32 so many, of whole numbers so many
 // bytes, which is no slower while all weights stay in the second cache.
@@ -264,7 +264,7 @@ static const float *part_of(const trn_op *op, uint32_t input, int64_t d) {
     return v && v->data ? (const float *)v->data + d * v->strides[0] : NULL;  // a bound one has no address yet
 }
 
-// Where state i (h, c) of direction d ends, or begins; NULL where it does not.
+// Direction d's part of a state; NULL without one.
 static float *state_in(const trn_view *v, int64_t d) { return v ? (float *)v->data + d * v->strides[0] : NULL; }
 
 static trn_steps steps_of(const recurrent_plan *p, const recurrent_direction *d) {

@@ -68,7 +68,7 @@ typedef struct recurrent_plan {
     int64_t peephole_stride;  // between those of i, o and f
     recurrent_function functions[6];
     int inputs_apart;  // of one row: the products of x are computed a block of steps at a time, before the steps
-    int far;           // the weights are many
+    int far;           // as of trn_steps
     int fixed;         // no operand in `each` comes through a port
     int one_row;       // a row of a plain cell without lengths: what the kernels for steps know
     int still;         // of one row: each state is advanced where it lies, at the same address in every run

@@ -64,17 +64,20 @@ void trn_copy_prepare(trn_copy_plan *plan, const trn_view *destination, const tr
     trn_nest_sort(&plan->nest, destination->rank, destination->dims, 2, rows, plan->strides);
 }
 
-#define COPY_ELEMENTS(type)                                       \
-    do {                                                          \
-        type *d = destination;                                    \
-        const type *s = source;                                   \
-        for (; n > 0; n--, d += d_stride, s += s_stride) *d = *s; \
-} while (0)
+// Walked by pointers: loops over an index are made twice by compilers, for strides of 1 as well.
+#define COPY_ELEMENTS(type)                                            \
+    do {                                                               \
+        type *d = destination;                                         \
+        const type *s = source;                                        \
+        if (n == 0) break;                                             \
+        for (*d = *s; --n > 0;) d += d_stride, s += s_stride, *d = *s; \
+    } while (0)
 
 // Two states that lie interleaved in one tensor, as exporters make them, are worth loops whose strides the compiler knows.
 static void take_every_second(int64_t n, uint32_t *restrict d, const uint32_t *restrict s) {
     for (int64_t i = 0; i < n; i++) d[i] = s[2 * i];
 }
+// Four at a time: compilers, which may not write between the elements, would not make vectors of one.
 static void put_every_second(int64_t n, uint32_t *restrict d, const uint32_t *restrict s) {
     int64_t i = 0;
     for (; i + 4 <= n; i += 4) d[2 * i] = s[i], d[2 * i + 2] = s[i + 1], d[2 * i + 4] = s[i + 2], d[2 * i + 6] = s[i + 3];
@@ -87,8 +90,8 @@ void trn_copy_words(int64_t n, void *destination, int64_t d_stride, const void *
     if (d_stride == 1 && s_stride == 1) memmove(destination, source, (size_t)n * sizeof *d);
     else if (d_stride == 1 && s_stride == 2) take_every_second(n, d, s);
     else if (d_stride == 2 && s_stride == 1) put_every_second(n, d, s);
-    else
-        for (; n > 0; n--, d += d_stride, s += s_stride) *d = *s;
+    else if (n > 0)
+        for (*d = *s; --n > 0;) d += d_stride, s += s_stride, *d = *s;
 }
 
 static void copy_row(size_t size, int64_t n, void *destination, int64_t d_stride, const void *source,
