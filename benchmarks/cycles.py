@@ -10,8 +10,8 @@ is llvm-mca's simulation, from the nearest cache. For the in-order A53 that is p
 the order of the program there, so that a load waits for a multiplication before it that it has nothing to do with.
 
 A model's estimate is the sum over functions of the instructions that the emulator counts in a step, times the cycles
-an instruction of the function's inner loop. Functions that are no kernels, or have no loop but those that call others, take
-as many as the kernels on average, and one cycle at least.
+an instruction of the function's inner loop. Functions that are no kernels, or have no loop but those that call others,
+take as many as the kernels on average, and one cycle at least.
 """
 
 from __future__ import annotations
