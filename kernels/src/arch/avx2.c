@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The kernels on AVX2 and FMA (x86-64 since Haswell and Zen).
+#if defined(__GNUC__) && !defined(__clang__)
+// Two addresses stored side by side are two stores: packed into a vector first they take longer, and so do their readers.
+#pragma GCC optimize("no-tree-slp-vectorize")
+#endif
 #if defined(__x86_64__) || defined(_M_X64)
 #include <float.h>
 #include <immintrin.h>

@@ -326,27 +326,6 @@ static int is_still(const trn_op *op, const recurrent_plan *p, int i) {
            (p->hidden == 1 || (initial->strides[2] == 1 && last->strides[2] == 1));
 }
 
-// Weights are where they are, unless they come through a port.
-static void place(trn_op *op) {
-    recurrent_plan *p = op->plan;
-    trn_scratch scratch = {.base = op->workspace};
-    take_buffers(op, p, &scratch);
-    p->kernels = kernels_of(op->ukernels, p, p->by_input.per_cell > 0);
-    p->flow = (recurrent_flow){
-        .x = trn_input(op, trn_in_recurrent_x),
-        .initial = {trn_input(op, trn_in_recurrent_initial_h), trn_input(op, trn_in_recurrent_initial_c)},
-        .y = trn_output(op, trn_out_recurrent_y),
-        .last = {trn_output(op, trn_out_recurrent_y_h), trn_output(op, trn_out_recurrent_y_c)},
-    };
-    p->one_row = p->plain && p->batch == 1 && !trn_input(op, trn_in_recurrent_sequence_lens);
-    p->far = op->file->header.file_size >= FAR_MODEL;
-    p->still = is_still(op, p, 0) && (p->cell != trn_cell_LSTM || is_still(op, p, 1));
-    resolve(op, p);
-    p->fixed = 1;
-    for (uint32_t i = trn_in_recurrent_input_weights; i <= trn_in_recurrent_ranges; i++)
-        if (trn_input(op, i) && trn_is_bound(op->file, trn_input_record(op->file, op->record, i))) p->fixed = 0;
-}
-
 /* ---- One row ---------------------------------------------------------------------------------------------------- */
 
 // Where state i (h, c) of direction d is advanced: in the output that takes it, else in the buffer. It starts from its
@@ -409,7 +388,18 @@ static void run_row(const trn_op *op, const recurrent_plan *p, recurrent_directi
     if (p->cell == trn_cell_LSTM) end_state(p, 1, d->index, s->c);
 }
 
-static trn_status run(const trn_op *op, trn_error *error) {
+// One step in one direction, of one row whose state is advanced where it lies: nothing is left to do but the step.
+static trn_status run_one_step(const trn_op *op, trn_error *error) {
+    recurrent_plan *p = op->plan;
+    trn_steps *s = &p->each[0].steps;
+    (void)error;
+    s->x = p->flow.x->data;
+    if (p->flow.y) s->y = p->flow.y->data;
+    run_steps(p, s);
+    return TRN_OK;
+}
+
+static trn_status run_any(const trn_op *op, trn_error *error) {
     recurrent_plan *p = op->plan;
     if (!p->fixed) resolve(op, p);
     if (p->one_row) {
@@ -424,6 +414,30 @@ static trn_status run(const trn_op *op, trn_error *error) {
     for (int64_t i = 0; i < p->directions; i++) trn_recurrent_run_rows(op, p, &p->each[i]);
     return TRN_OK;
 }
+
+// Weights are where they are, unless they come through a port.
+static void place(trn_op *op) {
+    recurrent_plan *p = op->plan;
+    trn_scratch scratch = {.base = op->workspace};
+    take_buffers(op, p, &scratch);
+    p->kernels = kernels_of(op->ukernels, p, p->by_input.per_cell > 0);
+    p->flow = (recurrent_flow){
+        .x = trn_input(op, trn_in_recurrent_x),
+        .initial = {trn_input(op, trn_in_recurrent_initial_h), trn_input(op, trn_in_recurrent_initial_c)},
+        .y = trn_output(op, trn_out_recurrent_y),
+        .last = {trn_output(op, trn_out_recurrent_y_h), trn_output(op, trn_out_recurrent_y_c)},
+    };
+    p->one_row = p->plain && p->batch == 1 && !trn_input(op, trn_in_recurrent_sequence_lens);
+    p->far = op->file->header.file_size >= FAR_MODEL;
+    p->still = is_still(op, p, 0) && (p->cell != trn_cell_LSTM || is_still(op, p, 1));
+    resolve(op, p);
+    p->fixed = 1;
+    for (uint32_t i = trn_in_recurrent_input_weights; i <= trn_in_recurrent_ranges; i++)
+        if (trn_input(op, i) && trn_is_bound(op->file, trn_input_record(op->file, op->record, i))) p->fixed = 0;
+    p->run = p->fixed && p->one_row && p->still && p->steps == 1 && p->directions == 1 ? run_one_step : run_any;
+}
+
+static trn_status run(const trn_op *op, trn_error *error) { return ((const recurrent_plan *)op->plan)->run(op, error); }
 
 static int may_fail(const trn_file *file, const trn_record_operator *record) {
     return trn_input_record(file, record, trn_in_recurrent_sequence_lens) != NULL;

@@ -72,6 +72,7 @@ typedef struct recurrent_plan {
     int fixed;         // no operand in `each` comes through a port
     int one_row;       // a row of a plain cell without lengths: what the kernels for steps know
     int still;         // of one row: each state is advanced where it lies, at the same address in every run
+    trn_status (*run)(const trn_op *op, trn_error *error);
     recurrent_flow flow;
     recurrent_direction each[2];
     recurrent_buffers buffers;
