@@ -119,7 +119,8 @@ TRN_INLINE void i8_quantize_row(const size_t n, const float *x, const float *ran
         i8_encode_16(n, x, last, factor, (int16_t *)codes);
         return;
     }
-    const int32_t sum = i8_encode(n, x, last, factor, !short_row, 0, codes);  // long rows: clamped without a range too, which changes nothing
+    // Long rows are clamped without a range too, which changes nothing and spares a loop.
+    const int32_t sum = i8_encode(n, x, last, factor, !short_row, 0, codes);
     if (range || coding == TRN_CODES_8 || sum >= I8_FLAT * (int32_t)n) return;
     if (i8_encode(n, x, last, factor, 0, 1, codes + trn_codes_size(n)) != 0) scales[1] = scales[0] * (1.0f / I8_PARTS);
 }
@@ -134,7 +135,8 @@ static TRN_NOINLINE void i8_quantize_any(size_t n, const float *x, const float *
 TRN_SLOT void TRN_KERNEL(i8_quantize)(size_t n, const float *x, const float *range, trn_coding coding, int8_t *codes,
                                     float *scales) {
     if (n == 0) scales[0] = scales[1] = 0.0f;  // x may be NULL
-    else if (VI_ROW_SUMS < 6 || n > I8_GROUP || range || coding == TRN_CODES_16) i8_quantize_any(n, x, range, coding, codes, scales);
+    else if (VI_ROW_SUMS < 6 || n > I8_GROUP || range || coding == TRN_CODES_16)
+        i8_quantize_any(n, x, range, coding, codes, scales);
     else i8_quantize_row(n, x, NULL, coding == TRN_CODES_8 ? TRN_CODES_8 : TRN_CODES_8_OR_TWO, 1, codes, scales);
 }
 
@@ -181,7 +183,8 @@ TRN_INLINE void i8_last_links(i8_sums sum, const int wide, size_t cells, const i
 
 // count: cells of a column. w: rows of them, w_stride bytes apart, then start values, which int16 has none of, then
 // scales, whose address it returns. fetch: NULL, or where weights lie that will be needed later, of which each row of cells
-// fetches fetch_step bytes. ahead: 0, or how many bytes before their use those of w are fetched, and what lies behind the last ones.
+// fetches fetch_step bytes. ahead: 0, or how many bytes before their use those of w are fetched, and what lies behind the
+// last ones.
 TRN_INLINE const char *i8_accumulate(i8_sums sum, const int wide, size_t count, const int8_t *x, size_t x_stride,
                                      const char *w, const size_t w_stride, const char **fetch, const size_t fetch_step,
                                      const size_t ahead, const size_t rows, const size_t vectors) {

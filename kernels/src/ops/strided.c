@@ -77,6 +77,7 @@ void trn_copy_prepare(trn_copy_plan *plan, const trn_view *destination, const tr
 static void take_every_second(int64_t n, uint32_t *restrict d, const uint32_t *restrict s) {
     for (int64_t i = 0; i < n; i++) d[i] = s[2 * i];
 }
+
 // Four at a time: compilers, which may not write between the elements, would not make vectors of one.
 static void put_every_second(int64_t n, uint32_t *restrict d, const uint32_t *restrict s) {
     int64_t i = 0;
