@@ -9,6 +9,11 @@
 #include "i8.h"
 #include "reader.h"
 
+// The next of a row of numbers that look random, below 2^31.
+static inline uint64_t next_number(uint64_t *seed) {
+    return (*seed = *seed * UINT64_C(6364136223846793005) + 1442695040888963407) >> 33;
+}
+
 // Sections grow as records are added; finish() lays them out.
 typedef struct builder {
     unsigned char *bytes[TRN_SECTION_COUNT];

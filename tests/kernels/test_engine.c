@@ -323,7 +323,7 @@ static void test_refused_calls(void) {
 }
 
 static uint64_t seed = 1;
-static uint64_t number(void) { return (seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407) >> 33; }
+static uint64_t number(void) { return next_number(&seed); }
 static void fill(float *values, size_t n) {
     for (size_t i = 0; i < n; i++) values[i] = (float)(number() % 2001) / 1000.0f - 1.0f;
 }

@@ -18,7 +18,7 @@ static void expect_at(int condition, const char *what, const char *name, int lin
 #define EXPECT(condition, name) expect_at(condition, #condition, name, __LINE__)
 
 static uint64_t seed = 1;
-static uint64_t number(void) { return (seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407) >> 33; }
+static uint64_t number(void) { return next_number(&seed); }
 static float uniform(float low, float high) { return low + (high - low) * (float)(number() % 65536) / 65536.0f; }
 
 /* ---- What a product is --------------------------------------------------------------------------------------------- */

@@ -8,16 +8,6 @@ enum { I8_CELL = 4, I8_VECTORS = 64 / VF_LANES };  // bytes; vectors of the wide
 #define I8_PARTS 254.0f  // of a code: what it leaves is at most half of it, 127 of these
 // Bits of magnitudes: of the largest finite one, and of 2^-100, below which a row counts as zeros.
 enum { I8_FINITE = 0x7f7fffff, I8_TINY = 27 << 23 };
-TRN_INLINE int32_t i8_bits(float x) {
-    int32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-TRN_INLINE float i8_float(int32_t bits) {
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
 
 // Cells of a column of k weights, 4 or 2 of them each, without a division, since steps are short; rows of cells of a matrix
 // with so many.
@@ -104,8 +94,8 @@ TRN_INLINE void i8_quantize_row(const size_t n, const float *x, const float *ran
                                 const int short_row, int8_t *codes, float *scales) {
     const int wide = coding == TRN_CODES_16;
     vf last[4];
-    const int32_t bits = i8_largest(n, x, short_row, last), bound = range ? i8_bits(*range) : bits;
-    const float largest = i8_float(bound);
+    const int32_t bits = i8_largest(n, x, short_row, last), bound = range ? bits_of_float(*range) : bits;
+    const float largest = float_of_bits(bound);
     const int wild = bits > I8_FINITE || (range && (bound & INT32_MAX) > I8_FINITE);
     scales[1] = 0.0f;
     if (wild || bound < I8_TINY) {

@@ -28,6 +28,8 @@
 #endif
 
 #include <float.h>
+#include <stdint.h>
+#include <string.h>
 #if FLT_EVAL_METHOD != 0
 #error "float expressions must be rounded to float: on 32-bit x86 build with -msse2 -mfpmath=sse"
 #endif
@@ -59,6 +61,18 @@
 #define TRN_UNROLL_TWICE
 #define TRN_ROLLED
 #endif
+
+// A float as an integer of the same bits, and back.
+TRN_INLINE int32_t bits_of_float(float x) {
+    int32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+TRN_INLINE float float_of_bits(int32_t bits) {
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
 
 #define TRN_PASTE_(a, b) a##_##b
 #define TRN_PASTE(a, b) TRN_PASTE_(a, b)

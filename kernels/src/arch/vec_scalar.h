@@ -66,16 +66,8 @@ TRN_INLINE vf vf_ceil(vf a) { return ceilf(a); }
 // To nearest, ties to even.
 TRN_INLINE vf vf_round(vf a) { return rintf(a); }
 
-TRN_INLINE vi vf_bits(vf a) {
-    vi bits;
-    memcpy(&bits, &a, sizeof bits);
-    return bits;
-}
-TRN_INLINE vf vi_as_vf(vi a) {
-    vf f;
-    memcpy(&f, &a, sizeof f);
-    return f;
-}
+TRN_INLINE vi vf_bits(vf a) { return bits_of_float(a); }
+TRN_INLINE vf vi_as_vf(vi a) { return float_of_bits(a); }
 TRN_INLINE vi vi_load(const int32_t *p) { return *p; }
 TRN_INLINE void vi_store(int32_t *p, vi a) { *p = a; }
 TRN_INLINE vi vi_set1(int32_t x) { return x; }
