@@ -273,20 +273,30 @@ static int overlap(const trn_plan *plan, uint32_t a, uint32_t b) {
     return low[0] < high[1] && low[1] < high[0];
 }
 
-// Whether the two are alike, and `state` without gaps, as a whole tensor is.
-static int same_layout(const trn_view *state, const trn_view *source) {
+// Whether a tensor has no gaps.
+static int is_dense(const trn_view *v) {
     int64_t stride = 1;
-    int same = state->rank == source->rank && state->dtype == source->dtype;
-    for (uint32_t k = state->rank; same && k-- > 0; stride *= state->dims[k])
-        same = state->dims[k] == source->dims[k] && (state->dims[k] <= 1 || state->strides[k] == stride);
-    return same;
+    int dense = 1;
+    for (uint32_t k = v->rank; dense && k-- > 0; stride *= v->dims[k]) dense = v->dims[k] <= 1 || v->strides[k] == stride;
+    return dense;
 }
 
-// The operator of block 0 that writes a tensor; operators_count where there is none.
-static uint64_t writer_of(const trn_file *f, uint32_t tensor) {
-    for (uint64_t i = 0; i < f->blocks[0].operator_count; i++)
-        for (uint32_t k = 0; k < f->operators[i].output_count; k++)
-            if (f->operands[f->operators[i].operands + f->operators[i].input_count + k].tensor == tensor) return i;
+// Whether two tensors without gaps have the same elements, by their places in the roots.
+static int is_congruent(const trn_plan *plan, uint32_t a, uint32_t b) {
+    int64_t low[2], high[2];
+    reach_of(plan, a, &low[0], &high[0]), reach_of(plan, b, &low[1], &high[1]);
+    return low[0] == low[1] && high[0] == high[1] && is_dense(&plan->tensors[a]) && is_dense(&plan->tensors[b]);
+}
+
+// The operator of block 0 that writes a tensor, or a view of it, and which of its outputs that is; operators_count where
+// there is none.
+static uint64_t writer_of(const trn_file *f, uint32_t tensor, uint32_t *output) {
+    for (uint64_t i = 0; i < f->blocks[0].operator_count; i++) {
+        const trn_record_operator *op = &f->operators[i];
+        const trn_record_operand *outputs = f->operands + op->operands + op->input_count;
+        for (*output = 0; *output < op->output_count; ++*output)
+            if (outputs[*output].tensor != TRN_NONE && root_of(f, outputs[*output].tensor) == tensor) return i;
+    }
     return f->operators_count;
 }
 
@@ -295,30 +305,33 @@ static uint64_t writer_of(const trn_file *f, uint32_t tensor) {
 static int writes_in_place(const trn_plan *plan, uint64_t tie) {
     const trn_file *f = plan->file;
     const uint32_t state = f->ties[tie].destination, source = f->ties[tie].source;
-    if (f->tensors[source].storage != trn_storage_ARENA) return 0;
-    if (!same_layout(&plan->tensors[state], &plan->tensors[source])) return 0;
+    if (f->tensors[source].storage != trn_storage_ARENA && f->tensors[source].storage != trn_storage_OUTPUT) return 0;
+    if (!is_dense(&plan->tensors[state])) return 0;
     for (uint64_t i = 0; i < f->ties_count; i++)
         if (i != tie && (root_of(f, f->ties[i].source) == source || overlap(plan, f->ties[i].source, state))) return 0;
-    const uint64_t writer = writer_of(f, source);
+    uint32_t output;
+    const uint64_t writer = writer_of(f, source, &output);
+    if (writer == f->operators_count) return 0;
+    const trn_record_operator *last = &f->operators[writer];
+    const uint32_t written = f->operands[last->operands + last->input_count + output].tensor;
+    if (!is_congruent(plan, written, source)) return 0;
     for (uint64_t i = 0; i < f->operators_count; i++) {
         const trn_record_operator *op = &f->operators[i];
         const trn_op_class *class = trn_op_class_of(op->kind);
         const int behind = i > writer || i >= f->blocks[0].operator_count;
         if (behind && class->may_fail && class->may_fail(f, op)) return 0;
         for (uint32_t k = 0; k < (uint32_t)op->input_count + op->output_count; k++) {
-            uint32_t tensor = f->operands[op->operands + k].tensor;
-            if (k >= op->input_count && i != writer && tensor != TRN_NONE && root_of(f, tensor) == source) return 0;
+            const uint32_t tensor = f->operands[op->operands + k].tensor;
+            if (tensor == TRN_NONE) continue;
+            if (k >= op->input_count && root_of(f, tensor) == source && (i != writer || k != op->input_count + output))
+                return 0;
             if (!overlap(plan, tensor, state)) continue;
             if (behind) return 0;
             if (i != writer) continue;
-            uint32_t output = 0;
-            while (f->operands[op->operands + op->input_count + output].tensor != source) output++;
-            if (!class->advances || !class->advances(k, output) ||
-                !same_layout(&plan->tensors[tensor], &plan->tensors[source]))
-                return 0;
+            if (!class->advances || !class->advances(k, output) || !is_congruent(plan, tensor, state)) return 0;
         }
     }
-    return writer < f->operators_count;
+    return 1;
 }
 
 // Free ranges of the arena, unordered: few, since ranges that touch are joined.
@@ -403,14 +416,14 @@ static int place_in_arena(trn_plan *plan, arena *a) {
     const trn_file *f = plan->file;
     for (uint64_t i = 0; i < f->tensors_count; i++)
         if (f->tensors[i].storage != trn_storage_VIEW) plan->tensors[i].data = UNPLACED;
-    for (uint64_t i = 0; i < f->outputs_count; i++) {
-        uint32_t t = f->outputs[i].tensor;
-        if (f->outputs[i].state != TRN_NONE)
-            plan->tensors[t].data = (void *)(uintptr_t)arena_take(a, tensor_bytes(plan, t));
-    }
     for (uint64_t i = 0; i < f->ties_count; i++) {
         if (plan->in_place[i]) plan->tensors[f->ties[i].source].data = NULL;  // until trn_plan_place: it needs no room
         else place_root(plan, a, f->ties[i].source);
+    }
+    for (uint64_t i = 0; i < f->outputs_count; i++) {
+        uint32_t t = f->outputs[i].tensor;
+        if (f->outputs[i].state != TRN_NONE && plan->tensors[t].data == UNPLACED)
+            plan->tensors[t].data = (void *)(uintptr_t)arena_take(a, tensor_bytes(plan, t));
     }
     for (uint32_t i = f->blocks[0].operator_count; i < f->operators_count; i++) place_operands(plan, a, i, 0);
     for (uint32_t i = 0; i < f->blocks[0].operator_count && a->end <= MAX_BYTES; i++) {
@@ -420,7 +433,7 @@ static int place_in_arena(trn_plan *plan, arena *a) {
     return a->end <= MAX_BYTES;
 }
 
-// The tensors that lie in the caller's memory: inputs, outputs, and the views of them.
+// The tensors that lie in the caller's memory: inputs, outputs, and the views of them, but for outputs that lie in a state's.
 static void find_bindings(trn_plan *plan) {
     const trn_file *f = plan->file;
     uint32_t *ports = plan->lifetimes;  // lifetimes have served: the array now says which port a tensor is
@@ -428,6 +441,8 @@ static void find_bindings(trn_plan *plan) {
     for (uint32_t i = 0; i < f->inputs_count; i++)
         if (f->inputs[i].state == TRN_NONE) ports[f->inputs[i].tensor] = i;
     for (uint32_t i = 0; i < f->outputs_count; i++) ports[f->outputs[i].tensor] = (uint32_t)f->inputs_count + i;
+    for (uint64_t i = 0; i < f->ties_count; i++)
+        if (plan->in_place[i]) ports[f->ties[i].source] = TRN_NONE;
     plan->binding_count = 0;
     for (uint32_t i = 0; i < f->tensors_count; i++) {
         uint32_t root = root_of(f, i);

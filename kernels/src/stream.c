@@ -77,7 +77,14 @@ static trn_status read_symbols(trn_stream *s, const trn_stream_options *options,
     return TRN_OK;
 }
 
-// The ties of a plan that have to be carried out: those that are not in place.
+// The output that is a tensor, as a port; TRN_NONE where there is none.
+static uint32_t port_of_output(const trn_file *f, uint32_t tensor) {
+    for (uint32_t i = 0; i < f->outputs_count; i++)
+        if (f->outputs[i].tensor == tensor) return (uint32_t)f->inputs_count + i;
+    return TRN_NONE;
+}
+
+// What is left to copy for the ties of a plan: those that are not in place, and those in place that an output shows.
 static trn_status prepare_ties(trn_stream *s, const trn_plan *plan, int blocks, trn_error *error) {
     const trn_file *f = &s->model->file;
     trn_tie *tie = s->ties[blocks];
@@ -88,8 +95,9 @@ static trn_status prepare_ties(trn_stream *s, const trn_plan *plan, int blocks, 
                 return trn_fail(error, TRN_SHAPE, TRN_NOWHERE, trn_string(f, f->tensors[f->ties[i].source].name), "tie",
                                 "dimension %u is %lld, the state has %lld", k, (long long)source->dims[k],
                                 (long long)d->dims[k]);
-        if (plan->in_place[i]) continue;
-        *tie = (trn_tie){.destination = d, .source = source};
+        const uint32_t port = plan->in_place[i] ? port_of_output(f, f->ties[i].source) : TRN_NONE;
+        if (plan->in_place[i] && port == TRN_NONE) continue;
+        *tie = (trn_tie){.destination = port == TRN_NONE ? &d->data : &s->ports[port], .source = &source->data};
         trn_copy_prepare(&tie++->copy, d, source);
     }
     s->tie_count[blocks] = (uint32_t)(tie - s->ties[blocks]);
@@ -364,7 +372,8 @@ static trn_status run_plan(trn_stream *s, int blocks) {
     trn_status status = trn_run_block(plan->ops, plan->file, 0, &s->error);
     if (status != TRN_OK) return status;
     const trn_tie *tie = s->ties[blocks], *end = tie + s->tie_count[blocks];
-    for (; tie < end; tie++) trn_copy_run(&tie->copy, tie->destination->data, tie->source->data);
+    for (; tie < end; tie++)
+        if (*tie->destination) trn_copy_run(&tie->copy, *tie->destination, *tie->source);
     return TRN_OK;
 }
 

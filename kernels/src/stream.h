@@ -23,10 +23,11 @@ typedef struct trn_state {
     int initial_per_row;   // whether initial has a batch axis of the full size
 } trn_state;
 
-// A tie of one plan, worked out.
+// A copy that a tie of one plan takes: of what was written into the state, or, where that was written in place, of the
+// state into an output that shows it, whose address may be NULL.
 typedef struct trn_tie {
     trn_copy_plan copy;
-    const trn_view *destination, *source;
+    void *const *destination, *const *source;  // where their addresses stand
 } trn_tie;
 
 // How a run walks along a port: [outer, steps, inner] of bytes. Ports without a time axis have inner 0 and stay put.
@@ -44,7 +45,7 @@ struct trn_stream {
     int whole;
     int64_t *symbols;
     trn_state *states;
-    trn_tie *ties[2];  // of the step plan, of the block plan: those that need a copy
+    trn_tie *ties[2];  // of the step plan, of the block plan
     uint32_t tie_count[2];
     trn_walk *walks;        // a port each, inputs then outputs
     void **ports;           // addresses handed to a plan

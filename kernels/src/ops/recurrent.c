@@ -312,16 +312,15 @@ static void resolve(const trn_op *op, recurrent_plan *p) {
     for (int64_t i = 0; i < p->directions; i++) p->each[i].steps = steps_of(p, &p->each[i]);
 }
 
-static int is_bound(const trn_op *op, int output, uint32_t i) {
-    return trn_is_bound(op->file, output ? trn_output_record(op->file, op->record, i)
-                                         : trn_input_record(op->file, op->record, i));
+static int is_bound(const trn_op *op, uint32_t input) {
+    const trn_record_tensor *t = trn_input_record(op->file, op->record, input);
+    return t && trn_is_bound(op->file, t);
 }
 
 // Whether state i of all directions is advanced where it lies.
 static int is_still(const trn_op *op, const recurrent_plan *p, int i) {
     const trn_view *initial = p->flow.initial[i], *last = p->flow.last[i];
-    return initial && last && !is_bound(op, 0, trn_in_recurrent_initial_h + (uint32_t)i) &&
-           !is_bound(op, 1, trn_out_recurrent_y_h + (uint32_t)i) && initial->data == last->data &&
+    return initial && last && !is_bound(op, trn_in_recurrent_initial_h + (uint32_t)i) && initial->data == last->data &&
            (p->directions == 1 || initial->strides[0] == last->strides[0]) &&
            (p->hidden == 1 || (initial->strides[2] == 1 && last->strides[2] == 1));
 }
@@ -433,7 +432,7 @@ static void place(trn_op *op) {
     resolve(op, p);
     p->fixed = 1;
     for (uint32_t i = trn_in_recurrent_input_weights; i <= trn_in_recurrent_ranges; i++)
-        if (trn_input(op, i) && trn_is_bound(op->file, trn_input_record(op->file, op->record, i))) p->fixed = 0;
+        if (is_bound(op, i)) p->fixed = 0;
     p->run = p->fixed && p->one_row && p->still && p->steps == 1 && p->directions == 1 ? run_one_step : run_any;
 }
 
