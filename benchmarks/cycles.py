@@ -120,7 +120,8 @@ def inner_loop(lines: Sequence[str]) -> Loop | None:
 def estimate(loop: Loop, processor: str) -> Estimate:
     """Ask llvm-mca for the cycles of an iteration."""
     command = [TOOL, "-mtriple=aarch64", f"-mcpu={processor}", f"-iterations={ITERATIONS}"]
-    text = "\n".join([*loop.lines, ""])
+    # GNU's assembler chooses the form with an offset of any sign itself.
+    text = re.sub(r"prfm(\t.*, -)", r"prfum\1", "\n".join([*loop.lines, ""]))
     said = subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
     total, least = re.search(r"Total Cycles: +(\d+)", said), re.search(r"Block RThroughput: +([\d.]+)", said)
     if not total or not least:

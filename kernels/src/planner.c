@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Dimensions, strides and arena offsets for given symbol values.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("Os")  // runs once a stream
+#endif
 #include "planner.h"
 
 #define FOREVER   UINT32_MAX  // lifetime of what must outlive the last operator

@@ -32,6 +32,18 @@ TRN_INLINE i8_term *i8_step_terms(const trn_steps *s, i8_term *term, size_t k, c
     return term + 2;
 }
 
+// Of a model that is far away, the first weights of step `at`, of matrices with so many columns, arrive while codes are made.
+static TRN_NOINLINE void i8_step_fetch(const trn_steps *s, size_t at, size_t columns, size_t panel) {
+    enum { LINES = 16, LINE = 64 };
+    const size_t column = (s->turn + at) & 1 ? (columns - 1) / panel * panel : 0, k = s->k ? s->k : s->n;
+    const char *w = s->k ? s->w : s->r;
+    w += column * i8_rows_of_cells(i8_cells(k, s->per_cell), s->per_cell) * I8_CELL;
+    TRN_ROLLED for (size_t i = 0; i < LINES; i++) vf_fetch((const float *)(w + i * LINE));
+}
+TRN_INLINE void i8_step_prepare(const trn_steps *s, size_t at, size_t columns, size_t panel) {
+    if (VI_ROW_AHEAD > 0 && s->far) i8_step_fetch(s, at, columns, panel);
+}
+
 static TRN_NOINLINE void i8_step_begin(const trn_steps *s, i8_operands *o, size_t at, const float *h) {
     const steps_operands f = steps_at(s, at, h);
     o->init = f.init, o->wide = s->per_cell == 2, o->far = s->far, o->backward = f.backward;
@@ -178,6 +190,7 @@ TRN_SLOT void TRN_KERNEL(i8_rnn_steps)(const trn_steps *s) {
     const steps_state state = steps_begin(s);
     for (size_t at = 0; at < s->count; at++) {
         i8_operands o;
+        i8_step_prepare(s, at, steps_padded(s), 64);
         i8_step_begin(s, &o, at, state.h);
         i8_step_multiply(&o, steps_padded(s), 64, s->scratch);
         TRN_KERNEL(i8_rnn_cell)(state.units, s->scratch, state.h);
@@ -190,6 +203,7 @@ TRN_SLOT void TRN_KERNEL(i8_lstm_steps)(const trn_steps *s) {
     const steps_state state = steps_begin(s);
     for (size_t at = 0; at < s->count; at++) {
         i8_operands o;
+        i8_step_prepare(s, at, 4 * steps_padded(s), 4 * CELL_BLOCK);
         i8_step_begin(s, &o, at, state.h);
         i8_step_multiply(&o, 4 * steps_padded(s), 4 * CELL_BLOCK, s->scratch);
         TRN_KERNEL(i8_lstm_cell)(state.units, s->scratch, state.c, state.c, state.h);
@@ -204,6 +218,7 @@ TRN_SLOT void TRN_KERNEL(i8_gru_steps)(const trn_steps *s) {
     float *x_part = s->scratch + 3 * padded;
     for (size_t at = 0; at < s->count; at++) {
         i8_operands o;
+        i8_step_prepare(s, at, 3 * padded, 3 * CELL_BLOCK);
         i8_step_begin(s, &o, at, state.h);
         i8_gru_function *const panel = i8_gru[o.wide][o.far];
         for (size_t i = 0; i < padded; i += CELL_BLOCK)
@@ -220,6 +235,7 @@ TRN_SLOT void TRN_KERNEL(i8_gru_before_steps)(const trn_steps *s) {
     float *hidden = s->scratch + 2 * padded, *reset_h = hidden + padded;
     for (size_t at = 0; at < s->count; at++) {
         i8_operands o;
+        i8_step_prepare(s, at, 2 * padded, 2 * CELL_BLOCK);
         i8_step_begin(s, &o, at, state.h);
         i8_step_multiply(&o, 2 * padded, 2 * CELL_BLOCK, s->scratch);
         TRN_KERNEL(i8_gru_reset)(state.units, s->scratch, state.h, reset_h);

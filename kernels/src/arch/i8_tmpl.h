@@ -179,14 +179,15 @@ TRN_INLINE const char *i8_accumulate(i8_sums sum, const int wide, size_t count, 
                                      const char *w, const size_t w_stride, const char **fetch, const size_t fetch_step,
                                      const size_t ahead, const size_t rows, const size_t vectors) {
     enum { I8_LINE = 64 };  // of the cache
-    const size_t cells = VI_CODE_CELLS(vectors), left = count % cells, bytes = cells * vectors * VF_LANES * I8_CELL;
+    const size_t cells = VI_CODE_CELLS(vectors), left = count % cells, bytes = vectors * VF_LANES * I8_CELL;
     const char *const start = w + count * w_stride, *const whole = start - left * w_stride;
     const int8_t *const last = x + (count - left) * I8_CELL;
     I8_UNROLL for (size_t i = 0; i < rows; i++) I8_UNROLL for (size_t j = 0; j < vectors; j++) sum[i][j] =
         vsum_of(VI_DOT_OFFSET && !wide ? vi_load_cells(start + j * VF_LANES * I8_CELL) : vi_set1(0));
     GEMM_LINKS for (; w != whole; x += cells * I8_CELL, w += cells * w_stride) {
         if (fetch) I8_UNROLL for (size_t c = 0; c < cells; c++, *fetch += fetch_step) vf_fetch((const float *)*fetch);
-        if (ahead) I8_UNROLL for (size_t at = 0; at < bytes; at += I8_LINE) vf_fetch((const float *)(w + ahead + at));
+        if (ahead) I8_UNROLL for (size_t c = 0; c < cells; c++) I8_UNROLL for (size_t at = 0; at < bytes; at += I8_LINE)
+                vf_fetch((const float *)(w + ahead + (size_t)c * w_stride + at));
         i8_link(sum, wide, cells, x, x_stride, w, w_stride, rows, vectors);
     }
     if (left) i8_last_links(sum, wide, left, last, x_stride, whole, w_stride, rows, vectors);
@@ -216,11 +217,12 @@ typedef struct i8_tile {
 
 typedef void i8_function(const i8_tile *t);
 
-TRN_INLINE void i8_run(const i8_tile *t, const int wide, const int fetching, const size_t rows, const size_t vectors) {
+TRN_INLINE void i8_run(const i8_tile *t, const int wide, const int fetching, const size_t ahead, const size_t rows,
+                       const size_t vectors) {
     i8_sums sum;
     const char *fetch = t->fetch;
     const char *scales = i8_accumulate(sum, wide, t->cells, t->x, t->x_stride, t->w, t->w_stride,
-                                       fetching ? &fetch : NULL, t->fetch_step, 0, rows, vectors);
+                                       fetching ? &fetch : NULL, t->fetch_step, ahead, rows, vectors);
     I8_UNROLL for (size_t i = 0; i < rows; i++) I8_UNROLL for (size_t j = 0; j < vectors; j++) {
         const vf before = vf_load(t->init + (ptrdiff_t)i * t->init_stride + j * VF_LANES);
         const vf scale = vf_set1(t->x_scales[2 * i]);
@@ -230,9 +232,10 @@ TRN_INLINE void i8_run(const i8_tile *t, const int wide, const int fetching, con
 }
 
 // For weights of 8 and of 16 bits. eights: columns / 8.
-#define I8_TILE(name, rows, eights)                                                                        \
-    static TRN_NOINLINE void i8_##name(const i8_tile *t) { i8_run(t, 0, 0, rows, 8 / VF_LANES * (eights)); } \
-    static TRN_NOINLINE void i16_##name(const i8_tile *t) { i8_run(t, 1, 0, rows, 8 / VF_LANES * (eights)); }
+#define I8_TILE_AHEAD(name, ahead, rows, eights)                                                                   \
+    static TRN_NOINLINE void i8_##name(const i8_tile *t) { i8_run(t, 0, 0, ahead, rows, 8 / VF_LANES * (eights)); } \
+    static TRN_NOINLINE void i16_##name(const i8_tile *t) { i8_run(t, 1, 0, ahead, rows, 8 / VF_LANES * (eights)); }
+#define I8_TILE(name, rows, eights) I8_TILE_AHEAD(name, 0, rows, eights)
 
 // F(columns / 16) for the tiles of one row.
 #if VI_ROW_SUMS >= 8
@@ -243,17 +246,30 @@ TRN_INLINE void i8_run(const i8_tile *t, const int wide, const int fetching, con
 #define I8_WIDTHS(F) F(1)
 #endif
 
-// By whether weights have 16 bits, then by columns / 16.
+// By whether weights are far, whether they have 16 bits, and columns / 16.
 #define I8_ROW(sixteens)       I8_TILE(row_##sixteens, 1, 2 * sixteens)
 #define I8_ROW_NAME(sixteens)  i8_row_##sixteens,
 #define I16_ROW_NAME(sixteens) i16_row_##sixteens,
 I8_WIDTHS(I8_ROW)
-static i8_function *const i8_row[2][5] = {{NULL, I8_WIDTHS(I8_ROW_NAME)}, {NULL, I8_WIDTHS(I16_ROW_NAME)}};
+#if VI_ROW_AHEAD > 0
+#define I8_FAR(sixteens)      I8_TILE_AHEAD(far_##sixteens, VI_ROW_AHEAD, 1, 2 * sixteens)
+#define I8_FAR_NAME(sixteens)  i8_far_##sixteens,
+#define I16_FAR_NAME(sixteens) i16_far_##sixteens,
+I8_WIDTHS(I8_FAR)
+#else
+#define I8_FAR_NAME  I8_ROW_NAME
+#define I16_FAR_NAME I16_ROW_NAME
+#endif
+static i8_function *const i8_row[2][2][5] = {
+    {{NULL, I8_WIDTHS(I8_ROW_NAME)}, {NULL, I8_WIDTHS(I16_ROW_NAME)}},
+    {{NULL, I8_WIDTHS(I8_FAR_NAME)}, {NULL, I8_WIDTHS(I16_FAR_NAME)}},
+};
+enum { I8_NEAR = 32 << 10 };  // bytes of a matrix up to which one row's weights are not far
 #if VI_TILE_ROWS >= 4
 I8_TILE(2x2, 2, 2)
 I8_TILE(3x2, 3, 2)
 I8_TILE(4x2, 4, 2)
-static TRN_NOINLINE void i8_4x2_fetching(const i8_tile *t) { i8_run(t, 0, 1, 4, 16 / VF_LANES); }
+static TRN_NOINLINE void i8_4x2_fetching(const i8_tile *t) { i8_run(t, 0, 1, 0, 4, 16 / VF_LANES); }
 // By whether weights have 16 bits, whether the tiles fetch, and rows. What f32_gemm fetches out of the second cache comes
 // early enough here: a link of a tile takes longer. Batches of so large layers in 16 bits are too rare for a tile more.
 static i8_function *const i8_rows[2][2][VI_TILE_ROWS + 1] = {
@@ -289,12 +305,12 @@ static TRN_NOINLINE void i8_panel_row(i8_tile *t, i8_function *run, size_t part,
 
 // A panel: of one row as much at once as the registers hold the sums of, else 16 columns for a few rows. The tile is used
 // for all of it.
-TRN_INLINE void i8_panel(i8_tile *t, int wide, size_t m, size_t width, size_t columns, size_t init_step) {
+TRN_INLINE void i8_panel(i8_tile *t, int wide, int far, size_t m, size_t width, size_t columns, size_t init_step) {
     enum { SINGLE = VI_TILE_ROWS == 1 };
     const int fetching = t->fetch_step > 0;
     const size_t part = SINGLE || m == 1 ? gemm_part_of(width, VI_ROW_SUMS) : 16;
     if (m == 1) {
-        i8_panel_row(t, i8_row[wide][part / 16], part, columns, init_step);
+        i8_panel_row(t, i8_row[far][wide][part / 16], part, columns, init_step);
         return;
     }
     const size_t fetched = t->cells * t->fetch_step;  // by a tile of all rows
@@ -308,7 +324,7 @@ TRN_INLINE void i8_panel(i8_tile *t, int wide, size_t m, size_t width, size_t co
         t->y = y + column, t->init = init + column * init_step;
         for (size_t row = 0, rows; row < m; row += rows) {
             rows = m - row < VI_TILE_ROWS ? m - row : VI_TILE_ROWS;
-            i8_function *run = SINGLE ? i8_row[wide][part / 16] : i8_rows[wide][fetching][rows];
+            i8_function *run = SINGLE ? i8_row[0][wide][part / 16] : i8_rows[wide][fetching][rows];
             if (wanted == part) run(t);
             else i8_part(t, run, rows, part, wanted);
             t->x += rows * t->x_stride, t->x_scales += 2 * rows;
@@ -323,6 +339,7 @@ TRN_SLOT void TRN_KERNEL(i8_gemm)(size_t m, size_t n, size_t k, const int8_t *x,
                                 ptrdiff_t init_stride, float *y, ptrdiff_t y_stride) {
     static const float zeros[64];
     const size_t cells = i8_cells(k, per_cell), rows = i8_rows_of_cells(cells, per_cell), init_step = init != NULL;
+    const int far = n * cells * I8_CELL > I8_NEAR;
     // All whole tiles of a panel fetch the next one together.
     const size_t fetching = n * cells * I8_CELL > GEMM_FETCH_BYTES ? m / VI_TILE_ROWS : 0;
     const size_t fetch_step = fetching ? 16 * I8_CELL / fetching : 0;
@@ -342,7 +359,7 @@ TRN_SLOT void TRN_KERNEL(i8_gemm)(size_t m, size_t n, size_t k, const int8_t *x,
                      .init_stride = init ? init_stride : 0,
                      .y = y + column,
                      .y_stride = y_stride};
-        i8_panel(&t, per_cell == 2, m, width, columns, init_step);
+        i8_panel(&t, per_cell == 2, far, m, width, columns, init_step);
     }
 }
 

@@ -2,7 +2,7 @@
 // The kernels on NEON: what every AArch64 processor has, and 32-bit ones with VFPv4.
 #if defined(__GNUC__) && !defined(__clang__)
 // The templates load ahead of use for processors that do not; these passes would undo it, or spill what it keeps.
-#pragma GCC optimize("no-schedule-insns", "no-tree-ter")
+#pragma GCC optimize("no-schedule-insns", "no-tree-ter", "rename-registers")
 #endif
 #include "../ukernels.h"
 #if TRN_HAVE_NEON

@@ -176,7 +176,6 @@ TRN_INLINE int32_t vi_sum_across(vi a) {
 #define VI_DOT_OFFSET 0
 #define VI_KEPT 0
 #define VI_AHEAD 1
-#define VI_ROW_AHEAD 0
 TRN_INLINE vi vi_load_cells(const void *p) {
     const int32_t *cells = p;
     return (vi){vld1q_s32(cells), vld1q_s32(cells + 4)};
@@ -202,6 +201,7 @@ TRN_INLINE void vi_store_codes16(int16_t *p, const vi q[4]) {
 TRN_INLINE int8x16_t vec_bytes(int32x4_t cells) { return vreinterpretq_s8_s32(cells); }
 
 #if defined(TRN_NEON_DOT)
+#define VI_ROW_AHEAD 0  // processors that have these instructions have a third cache nearly everywhere
 #define VI_CODE_CELLS(vectors) 4
 #define VI_DOT_CELLS 1
 #define VI_TILE_ROWS 4
@@ -240,6 +240,7 @@ TRN_INLINE vsum vsum_dot16(vsum sums, vcodes x, const int c, const vi w[VI_DOT_C
 #else
 // Two products of -127 to 127 fit 16 bits. Of two cells those at the same place share a lane before they widen, and a
 // column has two sums until the end.
+#define VI_ROW_AHEAD 1024  // four rows of cells, of which a run reads a half or a quarter
 #define VI_DOT_CELLS 2
 #define VI_TILE_ROWS 1
 #if defined(__aarch64__)
