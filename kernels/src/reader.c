@@ -4,6 +4,9 @@
 // The structure (all but the weights) is copied first and checked in the copy, so that a file which changes under its
 // memory map cannot change what was checked. Checks run from the outside in: preamble, sections, then each record;
 // a record may be believed by the checks of the sections after it.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("Os")  // runs once a file
+#endif
 #include <stdlib.h>
 #include <string.h>
 

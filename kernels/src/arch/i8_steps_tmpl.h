@@ -64,43 +64,54 @@ typedef struct i8_hidden {
     const float *init;
 } i8_hidden;
 
-// Between the terms of x and of h: what the hidden gate has becomes x_part, and its sums in y start anew. Without terms of
-// x they all stand in init until then.
-TRN_INLINE void i8_step_hidden(const float *init, float *y, const i8_hidden gate, const int hidden, const size_t vectors) {
-    I8_UNROLL for (size_t j = 0; j < CELL_BLOCK / VF_LANES; j++)
-        vf_store(gate.x_part + j * VF_LANES, vf_load(init + (hidden + j) * VF_LANES));
-    if (init != y) I8_UNROLL for (size_t j = 0; j < vectors; j++) vf_store(y + j * VF_LANES, vf_load(init + j * VF_LANES));
-    I8_UNROLL for (size_t j = 0; j < CELL_BLOCK / VF_LANES; j++)
-        vf_store(y + (hidden + j) * VF_LANES, vf_load(gate.init + j * VF_LANES));
+// Where vector j of the hidden gates of `panels` panels is among their vectors; the gate begins with that of `hidden`.
+enum { I8_GATE = CELL_BLOCK / VF_LANES };
+TRN_INLINE size_t i8_of_gate(size_t j, const int hidden, const size_t vectors) {
+    return j / I8_GATE * vectors + (size_t)hidden + j % I8_GATE;
 }
 
-// The sums of `vectors` vectors from `within` on of the panel whose first column is `column`, `width` wide. hidden: of
-// those, the first of the GRU's hidden gate, whose places in `gate` these are; -1: there are none.
+// Between the terms of x and of h: what the hidden gates have becomes x_part, and their sums in y start anew. Without terms
+// of x they all stand in init until then.
+TRN_INLINE void i8_step_hidden(const float *init, float *y, const i8_hidden gate, const int hidden, const size_t panels,
+                               const size_t vectors) {
+    I8_UNROLL for (size_t j = 0; j < panels * I8_GATE; j++)
+        vf_store(gate.x_part + j * VF_LANES, vf_load(init + i8_of_gate(j, hidden, vectors) * VF_LANES));
+    if (init != y)
+        I8_UNROLL for (size_t j = 0; j < panels * vectors; j++) vf_store(y + j * VF_LANES, vf_load(init + j * VF_LANES));
+    I8_UNROLL for (size_t j = 0; j < panels * I8_GATE; j++)
+        vf_store(y + i8_of_gate(j, hidden, vectors) * VF_LANES, vf_load(gate.init + j * VF_LANES));
+}
+
+// The sums of `vectors` vectors from `within` on of the panel whose first column is `column`, `width` wide, or of whole
+// panels. hidden: of those of a panel, the first of the GRU's hidden gate, whose places in `gate` these are; -1: there are
+// none.
 TRN_INLINE void i8_step_run(const i8_operands *o, const int wide, const size_t ahead, size_t column, size_t width,
-                            size_t within, float *sums, const i8_hidden gate, const int hidden, const size_t vectors) {
-    const size_t stride = width * I8_CELL;
+                            size_t within, float *sums, const i8_hidden gate, const int hidden, const size_t panels,
+                            const size_t vectors) {
+    const size_t stride = width * I8_CELL, all = panels * vectors;
     const float *init = o->init + column + within;
     float *y = sums + column + within;
-    const int kept = vectors * VF_LANES <= 8 * VI_KEPT;
+    const int kept = all * VF_LANES <= 8 * VI_KEPT;
     i8_sums sum;
-    vf value[I8_VECTORS];  // what the sums are worth so far, or in y where that is not kept
-    I8_UNROLL for (size_t j = 0; j < vectors && kept; j++) value[j] = vf_load(init + j * VF_LANES);
+    vf value[2 * I8_VECTORS];  // what the sums are worth so far, or in y where that is not kept
+    I8_UNROLL for (size_t j = 0; j < all && kept; j++) value[j] = vf_load(init + j * VF_LANES);
     for (const i8_term *term = o->terms, *h = o->h, *end = o->end; term < end; term++, init = y) {
-        const char *w = term->w + (column * i8_rows_of_cells(term->cells, wide ? 2 : 4) + within) * I8_CELL;
-        if (hidden >= 0 && term == h && !kept) i8_step_hidden(init, y, gate, hidden, vectors), init = y;
-        if (hidden >= 0 && term == h && kept) I8_UNROLL for (size_t j = 0; j < CELL_BLOCK / VF_LANES; j++) {
-                vf_store(gate.x_part + j * VF_LANES, value[hidden + j]);
-                value[hidden + j] = vf_load(gate.init + j * VF_LANES);
+        const size_t rows = i8_rows_of_cells(term->cells, wide ? 2 : 4), w_panel = rows * stride;
+        const char *w = term->w + (column * rows + within) * I8_CELL;
+        if (hidden >= 0 && term == h && !kept) i8_step_hidden(init, y, gate, hidden, panels, vectors), init = y;
+        if (hidden >= 0 && term == h && kept) I8_UNROLL for (size_t j = 0; j < panels * I8_GATE; j++) {
+                vf_store(gate.x_part + j * VF_LANES, value[i8_of_gate(j, hidden, vectors)]);
+                value[i8_of_gate(j, hidden, vectors)] = vf_load(gate.init + j * VF_LANES);
             }
-        w = i8_accumulate(sum, wide, term->cells, term->codes, 0, w, stride, NULL, 0, ahead, 1, vectors);
+        w = i8_accumulate(sum, wide, term->cells, term->codes, 0, w, stride, w_panel, NULL, 0, ahead, 1, panels, vectors);
         const vf scale = vf_set1(term->scale);
-        I8_UNROLL for (size_t j = 0; j < vectors; j++) {
+        I8_UNROLL for (size_t j = 0; j < all; j++) {
             const vf before = kept ? value[j] : vf_load(init + j * VF_LANES);
-            value[j] = i8_value(before, vsum_total(sum[0][j]), scale, w + j * VF_LANES * I8_CELL);
+            value[j] = i8_value(before, vsum_total(sum[0][j]), scale, w + i8_at(j, w_panel, vectors));
             if (!kept) vf_store(y + j * VF_LANES, value[j]);
         }
     }
-    I8_UNROLL for (size_t j = 0; j < vectors && kept; j++) vf_store(y + j * VF_LANES, value[j]);
+    I8_UNROLL for (size_t j = 0; j < all && kept; j++) vf_store(y + j * VF_LANES, value[j]);
 }
 
 typedef void i8_step_function(const i8_operands *o, size_t column, size_t width, float *sums);
@@ -112,7 +123,7 @@ TRN_INLINE void i8_step_panel(const i8_operands *o, const int wide, const size_t
     const size_t whole = VI_ROW_SUMS >= 6 ? 16 * sixteens : width;
     const size_t part = VI_ROW_SUMS >= 6 ? gemm_part_of(whole, VI_ROW_SUMS) : 16;
     for (size_t within = 0; within < width; within += part)
-        i8_step_run(o, wide, ahead, column, whole, within, sums, (i8_hidden){NULL, NULL}, -1, part / VF_LANES);
+        i8_step_run(o, wide, ahead, column, whole, within, sums, (i8_hidden){NULL, NULL}, -1, 1, part / VF_LANES);
 }
 #define I8_STEP(name, wide, ahead, sixteens)                                                        \
     static TRN_NOINLINE void name(const i8_operands *o, size_t column, size_t width, float *sums) { \
@@ -148,39 +159,56 @@ static i8_step_function *const i8_step[2][2][5] = {
     {{NULL, i16_step_1, i16_step_2, i16_step_3, i16_step_4}, {NULL, i16_step_1, i16_step_2, i16_step_3, i16_step_far}},
 };
 
-// The three gates of 16 units of the GRU that resets after its product.
+// The three gates of 16 units of the GRU that resets after its product, or of as many in each of several panels.
 typedef void i8_gru_function(const trn_steps *s, const i8_operands *o, size_t unit, float *x_part);
 TRN_INLINE void i8_step_gates(const trn_steps *s, const i8_operands *o, const int wide, const size_t ahead, size_t unit,
-                              float *x_part) {
+                              float *x_part, const size_t panels) {
     enum { WIDTH = 3 * CELL_BLOCK, HIDDEN = 2 * CELL_BLOCK };
     const i8_hidden gate = {x_part + unit, s->hidden_init + unit};
 #if VI_ROW_SUMS >= 6
-    i8_step_run(o, wide, ahead, 3 * unit, WIDTH, 0, s->scratch, gate, HIDDEN / VF_LANES, WIDTH / VF_LANES);
+    i8_step_run(o, wide, ahead, 3 * unit, WIDTH, 0, s->scratch, gate, HIDDEN / VF_LANES, panels, WIDTH / VF_LANES);
 #else
     TRN_ROLLED for (size_t within = 0; within < HIDDEN; within += CELL_BLOCK)
-        i8_step_run(o, wide, ahead, 3 * unit, WIDTH, within, s->scratch, gate, -1, CELL_BLOCK / VF_LANES);
-    i8_step_run(o, wide, ahead, 3 * unit, WIDTH, HIDDEN, s->scratch, gate, 0, CELL_BLOCK / VF_LANES);
+        i8_step_run(o, wide, ahead, 3 * unit, WIDTH, within, s->scratch, gate, -1, panels, CELL_BLOCK / VF_LANES);
+    i8_step_run(o, wide, ahead, 3 * unit, WIDTH, HIDDEN, s->scratch, gate, 0, panels, CELL_BLOCK / VF_LANES);
 #endif
 }
-#define I8_GRU(name, wide, ahead)                                                                         \
+#define I8_GRU(name, wide, ahead, panels)                                                                 \
     static TRN_NOINLINE void name(const trn_steps *s, const i8_operands *o, size_t unit, float *x_part) { \
-        i8_step_gates(s, o, wide, ahead, unit, x_part);                                                   \
+        i8_step_gates(s, o, wide, ahead, unit, x_part, panels);                                           \
     }
-I8_GRU(i8_step_gru, 0, 0)
-I8_GRU(i16_step_gru, 1, 0)
-#if VI_ROW_AHEAD > 0
-I8_GRU(i8_step_gru_far, 0, VI_ROW_AHEAD)
+I8_GRU(i8_step_gru, 0, 0, 1)
+I8_GRU(i16_step_gru, 1, 0, 1)
+#if VF_TILE_PANELS >= 2
+I8_GRU(i8_step_gru_two, 0, 0, VF_TILE_PANELS)
 #else
-#define i8_step_gru_far i8_step_gru
+#define i8_step_gru_two i8_step_gru
 #endif
-// By whether weights have 16 bits, whether they are far. GRUs that are as large and in 16 bits do without a loop of their own,
-// which would gain them 2 %.
-static i8_gru_function *const i8_gru[2][2] = {{i8_step_gru, i8_step_gru_far}, {i16_step_gru, i16_step_gru}};
+#if VI_ROW_AHEAD > 0
+I8_GRU(i8_step_gru_far, 0, VI_ROW_AHEAD, VF_TILE_PANELS)
+#else
+#define i8_step_gru_far i8_step_gru_two
+#endif
+// For a panel, and by whether weights are far for VF_TILE_PANELS of int8: neighbours read the codes once and keep two
+// streams of memory busy. GRUs that are large and in 16 bits do without loops of their own, which would gain them 2 %.
+static i8_gru_function *const i8_gru[2] = {i8_step_gru, i16_step_gru};
+static i8_gru_function *const i8_gru_several[2] = {i8_step_gru_two, i8_step_gru_far};
+
+TRN_INLINE void i8_step_all_gates(const trn_steps *s, const i8_operands *o, size_t padded, float *x_part) {
+    enum { SEVERAL = VF_TILE_PANELS * CELL_BLOCK };
+    for (size_t done = 0, part; done < padded; done += part) {
+        const size_t left = padded - done;
+        i8_gru_function *run = i8_gru[o->wide];
+        part = CELL_BLOCK;
+        if (!o->wide && left >= SEVERAL) run = i8_gru_several[o->far], part = SEVERAL;
+        run(s, o, o->backward ? left - part : done, x_part);
+    }
+}
 
 // All columns of a step, in panels from the first on or from the last.
 TRN_INLINE void i8_step_multiply(const i8_operands *o, size_t columns, size_t panel, float *sums) {
     for (size_t i = 0; i < (columns + panel - 1) / panel; i++) {
-        const size_t column = (o->backward ? (columns - 1) / panel - i : i) * panel, left = columns - column;
+        const size_t column = steps_part(o->backward, i, columns, panel), left = columns - column;
         const size_t width = left < panel ? left : panel;
         i8_step[o->wide][o->far][width / 16](o, column, width, sums);
     }
@@ -220,9 +248,7 @@ TRN_SLOT void TRN_KERNEL(i8_gru_steps)(const trn_steps *s) {
         i8_operands o;
         i8_step_prepare(s, at, 3 * padded, 3 * CELL_BLOCK);
         i8_step_begin(s, &o, at, state.h);
-        i8_gru_function *const panel = i8_gru[o.wide][o.far];
-        for (size_t i = 0; i < padded; i += CELL_BLOCK)
-            panel(s, &o, o.backward ? padded - CELL_BLOCK - i : i, x_part);
+        i8_step_all_gates(s, &o, padded, x_part);
         cell_i8_gru(state.units, x_part, CELL_BLOCK, s->scratch, state.h, state.h);
         steps_put(s, at, state.h);
     }

@@ -130,20 +130,26 @@ TRN_SLOT void TRN_KERNEL(i8_quantize)(size_t n, const float *x, const float *ran
     else i8_quantize_row(n, x, NULL, coding == TRN_CODES_8 ? TRN_CODES_8 : TRN_CODES_8_OR_TWO, 1, codes, scales);
 }
 
-// sums of `rows` rows of codes by `vectors` vectors of columns.
-typedef vsum i8_sums[VI_TILE_ROWS][I8_VECTORS];
+// sums of `rows` rows of codes by the columns of `panels` panels, `vectors` vectors of each.
+typedef vsum i8_sums[VI_TILE_ROWS][2 * I8_VECTORS];
+
+// Where vector j of a row of cells is, in panels that are w_panel bytes apart.
+TRN_INLINE size_t i8_at(size_t j, size_t w_panel, const size_t vectors) {
+    return j / vectors * w_panel + j % vectors * VF_LANES * I8_CELL;
+}
 
 // Adds the products with so many cells of each column, which the codes hold from cell c on. Weights come VI_AHEAD vectors
 // before their use.
 TRN_INLINE void i8_products(i8_sums sum, const int wide, const size_t cells, const vcodes code[VI_TILE_ROWS],
-                            const size_t c, const char *w, const size_t w_stride, const size_t rows,
-                            const size_t vectors) {
+                            const size_t c, const char *w, const size_t w_stride, const size_t w_panel,
+                            const size_t rows, const size_t panels, const size_t vectors) {
     enum { KEPT = VI_AHEAD + 1 };
+    const int all = (int)(panels * vectors);
     vi weights[KEPT][VI_DOT_CELLS];
-    I8_UNROLL for (int at = 0; at < (int)vectors + VI_AHEAD; at++) {
+    I8_UNROLL for (int at = 0; at < all + VI_AHEAD; at++) {
         const int j = at - VI_AHEAD;
-        if (at < (int)vectors) I8_UNROLL for (size_t d = 0; d < cells; d++) weights[at % KEPT][d] =
-            vi_load_cells(w + (size_t)d * w_stride + at * VF_LANES * I8_CELL);
+        if (at < all) I8_UNROLL for (size_t d = 0; d < cells; d++) weights[at % KEPT][d] =
+            vi_load_cells(w + (size_t)d * w_stride + i8_at((size_t)at, w_panel, vectors));
         if (j < 0) continue;
         I8_UNROLL for (size_t i = 0; i < rows; i++) sum[i][j] =
             wide ? vsum_dot16(sum[i][j], code[i], c, weights[j % KEPT], cells)
@@ -153,22 +159,25 @@ TRN_INLINE void i8_products(i8_sums sum, const int wide, const size_t cells, con
 
 // Those with `cells` cells: VI_CODE_CELLS(vectors), VI_DOT_CELLS or 1.
 TRN_INLINE void i8_link(i8_sums sum, const int wide, const size_t cells, const int8_t *x, size_t x_stride,
-                        const char *w, const size_t w_stride, const size_t rows, const size_t vectors) {
+                        const char *w, const size_t w_stride, const size_t w_panel, const size_t rows,
+                        const size_t panels, const size_t vectors) {
     vcodes code[VI_TILE_ROWS];
     I8_UNROLL for (size_t i = 0; i < rows; i++) code[i] = vcodes_load(x + (size_t)i * x_stride, cells);
     I8_UNROLL for (size_t c = 0; c < cells; c += VI_DOT_CELLS, w += VI_DOT_CELLS * w_stride)
-        i8_products(sum, wide, cells < VI_DOT_CELLS ? cells : VI_DOT_CELLS, code, c, w, w_stride, rows, vectors);
+        i8_products(sum, wide, cells < VI_DOT_CELLS ? cells : VI_DOT_CELLS, code, c, w, w_stride, w_panel, rows, panels,
+                    vectors);
 }
 
 // Those with the last cells of a column, fewer than VI_CODE_CELLS(vectors).
 TRN_INLINE void i8_last_links(i8_sums sum, const int wide, size_t cells, const int8_t *x, size_t x_stride,
-                              const char *w, const size_t w_stride, const size_t rows, const size_t vectors) {
+                              const char *w, const size_t w_stride, const size_t w_panel, const size_t rows,
+                              const size_t panels, const size_t vectors) {
     if (VI_DOT_CELLS > 1 && VI_CODE_CELLS(vectors) > VI_DOT_CELLS && cells >= VI_DOT_CELLS) {
-        i8_link(sum, wide, VI_DOT_CELLS, x, x_stride, w, w_stride, rows, vectors);
+        i8_link(sum, wide, VI_DOT_CELLS, x, x_stride, w, w_stride, w_panel, rows, panels, vectors);
         cells -= VI_DOT_CELLS, x += VI_DOT_CELLS * I8_CELL, w += VI_DOT_CELLS * w_stride;
     }
     TRN_ROLLED for (; cells > 0; cells--, x += I8_CELL, w += w_stride)
-        i8_link(sum, wide, 1, x, x_stride, w, w_stride, rows, vectors);
+        i8_link(sum, wide, 1, x, x_stride, w, w_stride, w_panel, rows, panels, vectors);
 }
 
 // count: cells of a column. w: rows of them, w_stride bytes apart, then start values, which int16 has none of, then
@@ -176,21 +185,23 @@ TRN_INLINE void i8_last_links(i8_sums sum, const int wide, size_t cells, const i
 // fetches fetch_step bytes. ahead: 0, or how many bytes before their use those of w are fetched, and what lies behind the
 // last ones.
 TRN_INLINE const char *i8_accumulate(i8_sums sum, const int wide, size_t count, const int8_t *x, size_t x_stride,
-                                     const char *w, const size_t w_stride, const char **fetch, const size_t fetch_step,
-                                     const size_t ahead, const size_t rows, const size_t vectors) {
+                                     const char *w, const size_t w_stride, const size_t w_panel, const char **fetch,
+                                     const size_t fetch_step, const size_t ahead, const size_t rows,
+                                     const size_t panels, const size_t vectors) {
     enum { I8_LINE = 64 };  // of the cache
     const size_t cells = VI_CODE_CELLS(vectors), left = count % cells, bytes = vectors * VF_LANES * I8_CELL;
     const char *const start = w + count * w_stride, *const whole = start - left * w_stride;
     const int8_t *const last = x + (count - left) * I8_CELL;
-    I8_UNROLL for (size_t i = 0; i < rows; i++) I8_UNROLL for (size_t j = 0; j < vectors; j++) sum[i][j] =
-        vsum_of(VI_DOT_OFFSET && !wide ? vi_load_cells(start + j * VF_LANES * I8_CELL) : vi_set1(0));
+    I8_UNROLL for (size_t i = 0; i < rows; i++) I8_UNROLL for (size_t j = 0; j < panels * vectors; j++) sum[i][j] =
+        vsum_of(VI_DOT_OFFSET && !wide ? vi_load_cells(start + i8_at(j, w_panel, vectors)) : vi_set1(0));
     GEMM_LINKS for (; w != whole; x += cells * I8_CELL, w += cells * w_stride) {
         if (fetch) I8_UNROLL for (size_t c = 0; c < cells; c++, *fetch += fetch_step) vf_fetch((const float *)*fetch);
-        if (ahead) I8_UNROLL for (size_t c = 0; c < cells; c++) I8_UNROLL for (size_t at = 0; at < bytes; at += I8_LINE)
-                vf_fetch((const float *)(w + ahead + (size_t)c * w_stride + at));
-        i8_link(sum, wide, cells, x, x_stride, w, w_stride, rows, vectors);
+        if (ahead) I8_UNROLL for (size_t c = 0; c < cells; c++) I8_UNROLL for (size_t p = 0; p < panels; p++)
+                I8_UNROLL for (size_t at = 0; at < bytes; at += I8_LINE)
+                    vf_fetch((const float *)(w + ahead + (size_t)c * w_stride + (size_t)p * w_panel + at));
+        i8_link(sum, wide, cells, x, x_stride, w, w_stride, w_panel, rows, panels, vectors);
     }
-    if (left) i8_last_links(sum, wide, left, last, x_stride, whole, w_stride, rows, vectors);
+    if (left) i8_last_links(sum, wide, left, last, x_stride, whole, w_stride, w_panel, rows, panels, vectors);
     return wide ? start : start + w_stride;
 }
 
@@ -221,8 +232,8 @@ TRN_INLINE void i8_run(const i8_tile *t, const int wide, const int fetching, con
                        const size_t vectors) {
     i8_sums sum;
     const char *fetch = t->fetch;
-    const char *scales = i8_accumulate(sum, wide, t->cells, t->x, t->x_stride, t->w, t->w_stride,
-                                       fetching ? &fetch : NULL, t->fetch_step, ahead, rows, vectors);
+    const char *scales = i8_accumulate(sum, wide, t->cells, t->x, t->x_stride, t->w, t->w_stride, 0,
+                                       fetching ? &fetch : NULL, t->fetch_step, ahead, rows, 1, vectors);
     I8_UNROLL for (size_t i = 0; i < rows; i++) I8_UNROLL for (size_t j = 0; j < vectors; j++) {
         const vf before = vf_load(t->init + (ptrdiff_t)i * t->init_stride + j * VF_LANES);
         const vf scale = vf_set1(t->x_scales[2 * i]);

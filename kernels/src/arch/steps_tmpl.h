@@ -54,8 +54,8 @@ TRN_INLINE steps_operands steps_at(const trn_steps *s, size_t at, const float *h
 }
 
 // The part of a walk over `length` in parts of `size` that comes at turn i of its ceil(length / size).
-TRN_INLINE size_t steps_part(const steps_operands *o, size_t i, size_t length, size_t size) {
-    return (o->backward ? (length - 1) / size - i : i) * size;
+TRN_INLINE size_t steps_part(size_t backward, size_t i, size_t length, size_t size) {
+    return (backward ? (length - 1) / size - i : i) * size;
 }
 
 // sums[columns from `column` on] = init + x W + h R, over `panels` panels of `width` columns, of which those of
@@ -106,7 +106,7 @@ STEPS_TILE(steps_4_two, 2, 4)
 TRN_INLINE void steps_multiply(const trn_steps *s, const steps_operands *o, size_t columns, size_t panel, float *sums) {
     const size_t part = VF_TILE_PANELS >= 2 && panel == 32 ? 64 : panel;
     for (size_t i = 0; i < (columns + part - 1) / part; i++) {
-        const size_t column = steps_part(o, i, columns, part), left = columns - column;
+        const size_t column = steps_part(o->backward, i, columns, part), left = columns - column;
         const size_t width = left < panel ? left : panel, at_once = gemm_part_of(width, VF_ROW_SUMS);
 #if VF_TILE_PANELS >= 2
         if (part > panel && left >= part) {
@@ -199,7 +199,7 @@ TRN_SLOT void TRN_KERNEL(f32_gru_steps)(const trn_steps *s) {
     for (size_t at = 0; at < s->count; at++) {
         const steps_operands o = steps_at(s, at, state.h);
         for (size_t i = 0; i < (padded + part - 1) / part; i++) {
-            const size_t unit = steps_part(&o, i, padded, part);
+            const size_t unit = steps_part(o.backward, i, padded, part);
 #if VF_TILE_PANELS >= 2
             (part > CELL_BLOCK && padded - unit >= part ? steps_gru_two : steps_gru_one)(s, &o, unit, x_part);
 #else
