@@ -59,9 +59,8 @@ struct trn_op {
 #define TRN_OPERATOR(name, value, doc) extern const trn_op_class trn_op_class_##name;
 #include "tinyrnn/ops.def"
 
-// Runs the operators of a block, of which ops are all.
-static inline trn_status trn_run_block(const trn_op *ops, const trn_file *file, uint32_t block, trn_error *error) {
-    const trn_op *op = ops + file->blocks[block].first_operator, *end = op + file->blocks[block].operator_count;
+// Runs the operators from op up to end, those of a block.
+static inline trn_status trn_run_operators(const trn_op *op, const trn_op *end, trn_error *error) {
     for (; op < end; op++) {
         trn_status status = op->class->run(op, error);
         if (status != TRN_OK) return status;

@@ -471,6 +471,7 @@ trn_status trn_plan_make(trn_plan *plan, const trn_file *file, const trn_ukernel
     if (!place_in_arena(plan, &a) || workspace > SIZE_MAX / 4 || a.end > SIZE_MAX / 4)
         return trn_fail(error, TRN_OVERFLOW, TRN_NOWHERE, "", "", "the arena would be too large to address");
     find_bindings(plan);
+    plan->end = plan->ops + file->blocks[0].operator_count;
     plan->workspace_offset = (size_t)a.end;
     plan->arena_size = (size_t)a.end + trn_align(workspace);
     return TRN_OK;

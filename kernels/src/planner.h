@@ -22,6 +22,7 @@ typedef struct trn_plan {
     const trn_file *file;
     trn_view *tensors;
     trn_op *ops;
+    const trn_op *end;  // of the first block, which a run executes
     trn_binding *bindings;
     uint64_t binding_count;
     int64_t *values;      // of the expressions

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "arch/fpenv.h"
+#include "arch/target.h"
 
 #define DEFAULT_BLOCK 16
 
@@ -100,7 +101,7 @@ static trn_status prepare_ties(trn_stream *s, const trn_plan *plan, int blocks, 
         *tie = (trn_tie){.destination = port == TRN_NONE ? &d->data : &s->ports[port], .source = &source->data};
         trn_copy_prepare(&tie++->copy, d, source);
     }
-    s->tie_count[blocks] = (uint32_t)(tie - s->ties[blocks]);
+    s->ties_end[blocks] = tie;
     return TRN_OK;
 }
 
@@ -302,7 +303,7 @@ static void set_port(trn_stream *s, uint32_t port, void *address) {
 }
 
 // Whether a plan ran with these addresses before, so that they have been checked.
-static int are_bound(const trn_stream *s, const void *const *inputs, void *const *outputs) {
+TRN_INLINE int are_bound(const trn_stream *s, const void *const *inputs, void *const *outputs) {
     const trn_file *f = &s->model->file;
     void **port = s->ports;
     if (!s->bound || !inputs || !outputs) return 0;
@@ -314,7 +315,7 @@ static int are_bound(const trn_stream *s, const void *const *inputs, void *const
 }
 
 // The caller's addresses, checked.
-static trn_status take_addresses(trn_stream *s, const void *const *inputs, void *const *outputs) {
+static TRN_NOINLINE trn_status take_addresses(trn_stream *s, const void *const *inputs, void *const *outputs) {
     const trn_file *f = &s->model->file;
     const uint32_t input_count = (uint32_t)f->inputs_count, output_count = (uint32_t)f->outputs_count;
     int given = 0;
@@ -334,7 +335,7 @@ static trn_status take_addresses(trn_stream *s, const void *const *inputs, void 
     return TRN_OK;
 }
 
-static void take_states(trn_stream *s) {
+static TRN_NOINLINE void take_states(trn_stream *s) {
     const trn_file *f = &s->model->file;
     for (uint32_t i = 0; i < f->inputs_count; i++) {
         uint32_t state = f->inputs[i].state;
@@ -344,7 +345,7 @@ static void take_states(trn_stream *s) {
 }
 
 // The caller's addresses, and then the states it starts from: a call that is refused changes no state.
-static trn_status take_ports(trn_stream *s, const void *const *inputs, void *const *outputs) {
+TRN_INLINE trn_status take_ports(trn_stream *s, const void *const *inputs, void *const *outputs) {
     trn_status status = are_bound(s, inputs, outputs) ? TRN_OK : take_addresses(s, inputs, outputs);
     if (status == TRN_OK && s->given) take_states(s);
     return status;
@@ -365,14 +366,13 @@ static void write_last_values(trn_stream *s) {
     }
 }
 
-static trn_status run_plan(trn_stream *s, int blocks) {
+TRN_INLINE trn_status run_plan(trn_stream *s, const int blocks) {
     const trn_plan *plan = blocks ? &s->blocks : &s->step;
     if (s->bound != plan) trn_plan_bind(plan, s->ports);
     s->bound = plan;
-    trn_status status = trn_run_block(plan->ops, plan->file, 0, &s->error);
+    trn_status status = trn_run_operators(plan->ops, plan->end, &s->error);
     if (status != TRN_OK) return status;
-    const trn_tie *tie = s->ties[blocks], *end = tie + s->tie_count[blocks];
-    for (; tie < end; tie++)
+    for (const trn_tie *tie = s->ties[blocks], *end = s->ties_end[blocks]; tie < end; tie++)
         if (*tie->destination) trn_copy_run(&tie->copy, *tie->destination, *tie->source);
     return TRN_OK;
 }
@@ -400,7 +400,7 @@ static trn_status run_piece(trn_stream *s, const void *const *inputs, void *cons
         set_port(s, i, walk->outer > 1 ? s->staging + walk->staging : caller + (size_t)done * walk->inner);
         if (walk->outer > 1 && i < f->inputs_count) stage(walk, s->ports[i], caller, steps, done, n, 0);
     }
-    trn_status status = run_plan(s, n > 1);
+    trn_status status = n > 1 ? run_plan(s, 1) : run_plan(s, 0);
     for (uint32_t i = (uint32_t)f->inputs_count; i < port_count(f) && status == TRN_OK; i++)
         if (s->walks[i].outer > 1) stage(&s->walks[i], s->ports[i], outputs[i - f->inputs_count], steps, done, n, 1);
     return status;

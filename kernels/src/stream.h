@@ -45,8 +45,7 @@ struct trn_stream {
     int whole;
     int64_t *symbols;
     trn_state *states;
-    trn_tie *ties[2];  // of the step plan, of the block plan
-    uint32_t tie_count[2];
+    trn_tie *ties[2], *ties_end[2];  // of the step plan, of the block plan
     trn_walk *walks;        // a port each, inputs then outputs
     void **ports;           // addresses handed to a plan
     const trn_plan *bound;  // the plan that knows these addresses, or NULL

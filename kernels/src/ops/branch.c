@@ -27,7 +27,8 @@ static trn_status run(const trn_op *op, trn_error *error) {
     int holds = by_size ? trn_view_elements(condition) > 0 : *(const uint8_t *)condition->data != 0;
     uint32_t block =
         (uint32_t)trn_integer(op->file, op->record, holds ? trn_at_branch_then_block : trn_at_branch_else_block);
-    return trn_run_block(op->ops, op->file, block, error);
+    const trn_op *first = op->ops + op->file->blocks[block].first_operator;
+    return trn_run_operators(first, first + op->file->blocks[block].operator_count, error);
 }
 
 const trn_op_class trn_op_class_branch = {.check = check, .prepare = prepare, .run = run};
