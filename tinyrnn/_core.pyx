@@ -54,7 +54,7 @@ cdef class Model:
     cdef trn_model *handle
     cdef trn_model_info info
     cdef void *copy
-    cdef Py_buffer view
+    cdef Py_buffer view[1]  # an array, which the garbage collector does not look into: it would take the bytes away
     cdef object __weakref__
     cdef readonly object path  # absolute, or None for a model opened from bytes
     cdef Names inputs_, outputs_
@@ -77,7 +77,7 @@ cdef class Model:
     def __dealloc__(self):
         trn_model_close(self.handle)
         free(self.copy)
-        PyBuffer_Release(&self.view)
+        PyBuffer_Release(self.view)
 
     cdef int open_file(self, bytes name, uint32_t flags) except -1:
         cdef trn_error error
@@ -98,17 +98,17 @@ cdef class Model:
         cdef trn_status status
         cdef const void *data
         cdef Py_ssize_t size
-        if PyObject_GetBuffer(source, &self.view, PyBUF_SIMPLE) < 0:
+        if PyObject_GetBuffer(source, self.view, PyBUF_SIMPLE) < 0:
             PyErr_Clear()
             raise ArgumentError(f"expected a path or the bytes of a .trnn file, found {type(source).__name__}")
-        data, size = self.view.buf, self.view.len
+        data, size = self.view[0].buf, self.view[0].len
         if <uintptr_t>data % 64:  # kernels read whole cache lines of weights at full speed
             self.copy = malloc(size + 64)
             if self.copy == NULL:
                 raise MemoryError(f"{size} bytes for a model")
             data = <const void *>((<uintptr_t>self.copy + 63) // 64 * 64)
-            memcpy(<void *>data, self.view.buf, size)
-            PyBuffer_Release(&self.view)
+            memcpy(<void *>data, self.view[0].buf, size)
+            PyBuffer_Release(self.view)
         with nogil:
             status = trn_model_open(data, size, flags, &self.handle, &error)
         if status != TRN_OK:
@@ -120,7 +120,7 @@ cdef class Model:
         if self.copy != NULL:
             return PyBytes_FromStringAndSize(<char *>((<uintptr_t>self.copy + 63) // 64 * 64), self.info.file_size)
         if self.path is None:
-            return PyBytes_FromStringAndSize(<char *>self.view.buf, self.info.file_size)
+            return PyBytes_FromStringAndSize(<char *>self.view[0].buf, self.info.file_size)
         with open(self.path, "rb") as file:
             content = file.read()
         sums = self.info.structure_checksum.to_bytes(4, "little") + self.info.weights_checksum.to_bytes(4, "little")
