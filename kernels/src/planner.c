@@ -303,15 +303,16 @@ static uint64_t writer_of(const trn_file *f, uint32_t tensor, uint32_t *output) 
     return f->operators_count;
 }
 
-// Whether the operator that writes the source of a tie may write it where the state is, and so spare a copy: nothing
-// reads the old state behind it, and nothing behind it can fail, which would leave a state half advanced.
+// Whether the operator that writes the source of a tie may write it where the state is, and so spare a copy: no other tie
+// goes there, nothing reads the old state behind it, and from its first byte on nothing can fail, which would leave a state
+// half advanced. Those that can advance a state check all they need before they write.
 static int writes_in_place(const trn_plan *plan, uint64_t tie) {
     const trn_file *f = plan->file;
     const uint32_t state = f->ties[tie].destination, source = f->ties[tie].source;
     if (f->tensors[source].storage != trn_storage_ARENA && f->tensors[source].storage != trn_storage_OUTPUT) return 0;
     if (!is_dense(&plan->tensors[state])) return 0;
     for (uint64_t i = 0; i < f->ties_count; i++)
-        if (i != tie && (root_of(f, f->ties[i].source) == source || overlap(plan, f->ties[i].source, state))) return 0;
+        if (i != tie && (root_of(f, f->ties[i].source) == source || overlap(plan, f->ties[i].destination, state))) return 0;
     uint32_t output;
     const uint64_t writer = writer_of(f, source, &output);
     if (writer == f->operators_count) return 0;
@@ -322,7 +323,8 @@ static int writes_in_place(const trn_plan *plan, uint64_t tie) {
         const trn_record_operator *op = &f->operators[i];
         const trn_op_class *class = trn_op_class_of(op->kind);
         const int behind = i > writer || i >= f->blocks[0].operator_count;
-        if (behind && class->may_fail && class->may_fail(f, op)) return 0;
+        const int too_late = behind || (i == writer && !class->advances);
+        if (too_late && class->may_fail && class->may_fail(f, op)) return 0;
         for (uint32_t k = 0; k < (uint32_t)op->input_count + op->output_count; k++) {
             const uint32_t tensor = f->operands[op->operands + k].tensor;
             if (tensor == TRN_NONE) continue;
@@ -510,12 +512,4 @@ void trn_plan_place(trn_plan *plan, char *arena) {
     // What an output falls back on when the caller gives no memory for it is kept beside its binding.
     for (uint64_t i = 0; i < plan->binding_count; i++)
         plan->bindings[i].fallback = plan->tensors[plan->bindings[i].tensor].data;
-}
-
-void trn_plan_bind(const trn_plan *plan, void *const *ports) {
-    for (uint64_t i = 0; i < plan->binding_count; i++) {
-        const trn_binding *b = &plan->bindings[i];
-        char *base = ports[b->port];
-        plan->tensors[b->tensor].data = base ? base + b->offset : b->fallback;
-    }
 }

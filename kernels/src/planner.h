@@ -42,9 +42,6 @@ trn_status trn_plan_make(trn_plan *plan, const trn_file *file, const trn_ukernel
 // Gives every tensor but the bound ones its address; those of STATE tensors are there already. Once only: offsets
 // become addresses.
 void trn_plan_place(trn_plan *plan, char *arena);
-// Points the bound tensors into the caller's memory. ports: an address for each input, then each output; an output that
-// is NULL is kept in the arena (possible only where it shows a state).
-void trn_plan_bind(const trn_plan *plan, void *const *ports);
 
 #define TRN_ALIGN 64
 static inline size_t trn_align(size_t n) { return (n + TRN_ALIGN - 1) / TRN_ALIGN * TRN_ALIGN; }

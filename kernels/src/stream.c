@@ -366,9 +366,20 @@ static void write_last_values(trn_stream *s) {
     }
 }
 
+// Points the bound tensors into the caller's memory; an output that is NULL, which may be where it shows a state, is kept in
+// the arena.
+static TRN_NOINLINE void bind(const trn_plan *plan, void *const *ports) {
+    for (uint64_t i = 0; i < plan->binding_count; i++) {
+        const trn_binding *b = &plan->bindings[i];
+        char *base = ports[b->port];
+        plan->tensors[b->tensor].data = base ? base + b->offset : b->fallback;
+    }
+}
+
+// Inline for the sake of small steps, whose plan is known.
 TRN_INLINE trn_status run_plan(trn_stream *s, const int blocks) {
     const trn_plan *plan = blocks ? &s->blocks : &s->step;
-    if (s->bound != plan) trn_plan_bind(plan, s->ports);
+    if (s->bound != plan) bind(plan, s->ports);
     s->bound = plan;
     trn_status status = trn_run_operators(plan->ops, plan->end, &s->error);
     if (status != TRN_OK) return status;
