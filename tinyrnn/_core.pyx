@@ -54,7 +54,9 @@ cdef class Model:
     cdef trn_model *handle
     cdef trn_model_info info
     cdef void *copy
-    cdef Py_buffer view[1]  # an array, which the garbage collector does not look into: it would take the bytes away
+    # An array: out of a plain one the garbage collector takes the bytes away while the model still reads them. A cycle through
+    # the object that has them is not found.
+    cdef Py_buffer view[1]
     cdef object __weakref__
     cdef readonly object path  # absolute, or None for a model opened from bytes
     cdef Names inputs_, outputs_

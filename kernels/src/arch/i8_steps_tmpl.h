@@ -32,7 +32,8 @@ TRN_INLINE i8_term *i8_step_terms(const trn_steps *s, i8_term *term, size_t k, c
     return term + 2;
 }
 
-// Of a model that is far away, the first weights of step `at`, of matrices with so many columns, arrive while codes are made.
+// Of a model that is far away, the first weights that step `at` reads, of matrices with so many columns, walked in panels of
+// so many, arrive while codes are made.
 static TRN_NOINLINE void i8_step_fetch(const trn_steps *s, size_t at, size_t columns, size_t panel) {
     enum { LINES = 16, LINE = 64 };
     const size_t column = (s->turn + at) & 1 ? (columns - 1) / panel * panel : 0, k = s->k ? s->k : s->n;
@@ -93,7 +94,7 @@ TRN_INLINE void i8_step_run(const i8_operands *o, const int wide, const size_t a
     float *y = sums + column + within;
     const int kept = all * VF_LANES <= 8 * VI_KEPT;
     i8_sums sum;
-    vf value[2 * I8_VECTORS];  // what the sums are worth so far, or in y where that is not kept
+    vf value[VF_TILE_PANELS * I8_VECTORS];  // what the sums are worth so far, or in y where that is not kept
     I8_UNROLL for (size_t j = 0; j < all && kept; j++) value[j] = vf_load(init + j * VF_LANES);
     for (const i8_term *term = o->terms, *h = o->h, *end = o->end; term < end; term++, init = y) {
         const size_t rows = i8_rows_of_cells(term->cells, wide ? 2 : 4), w_panel = rows * stride;
@@ -246,7 +247,7 @@ TRN_SLOT void TRN_KERNEL(i8_gru_steps)(const trn_steps *s) {
     float *x_part = s->scratch + 3 * padded;
     for (size_t at = 0; at < s->count; at++) {
         i8_operands o;
-        i8_step_prepare(s, at, 3 * padded, 3 * CELL_BLOCK);
+        i8_step_prepare(s, at, 3 * padded, VF_TILE_PANELS * 3 * CELL_BLOCK);
         i8_step_begin(s, &o, at, state.h);
         i8_step_all_gates(s, &o, padded, x_part);
         cell_i8_gru(state.units, x_part, CELL_BLOCK, s->scratch, state.h, state.h);

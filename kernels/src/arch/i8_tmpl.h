@@ -131,7 +131,7 @@ TRN_SLOT void TRN_KERNEL(i8_quantize)(size_t n, const float *x, const float *ran
 }
 
 // sums of `rows` rows of codes by the columns of `panels` panels, `vectors` vectors of each.
-typedef vsum i8_sums[VI_TILE_ROWS][2 * I8_VECTORS];
+typedef vsum i8_sums[VI_TILE_ROWS][VF_TILE_PANELS * I8_VECTORS];
 
 // Where vector j of a row of cells is, in panels that are w_panel bytes apart.
 TRN_INLINE size_t i8_at(size_t j, size_t w_panel, const size_t vectors) {
