@@ -215,7 +215,8 @@ def test_a_state_that_is_an_output_is_that_of_the_graph(squeezed, reader):
 
     dims, make = [1, 8] if squeezed else [1, 1, 8], helper.make_node
     axes = {"first": np.array([0], np.int64), "one": np.array([1], np.int64)}
-    cell = make("GRU", ["x", "W", "R", "B", "", "h3" if squeezed else "h0"], ["Y", "n3" if squeezed else "hn"], hidden_size=8)
+    before, after = ("h3", "n3") if squeezed else ("h0", "hn")
+    cell = make("GRU", ["x", "W", "R", "B", "", before], ["Y", after], hidden_size=8)
     nodes = [make("Unsqueeze", ["h0", "first"], ["h3"]), cell, make("Squeeze", ["n3", "first"], ["hn"])]
     nodes = nodes if squeezed else [cell]
     readers = {"nobody": ["Neg", "x"], "before": ["Neg", "h0"], "behind": ["Neg", "hn"], "of both": ["Sub", "hn", "h0"]}
