@@ -203,40 +203,6 @@ def test_an_output_that_shows_a_state_is_its_value_after_the_last_frame():
     assert out.tolist() == [2, 2, 2]
 
 
-@pytest.mark.parametrize("squeezed", [False, True])
-@pytest.mark.parametrize("reader", ["nobody", "before", "behind", "of both"])
-def test_a_state_that_is_an_output_is_that_of_the_graph(squeezed, reader):
-    """Whether the state is advanced where it lies or is still read behind that, and through whatever views."""
-    from onnx import helper
-    from onnx.reference import ReferenceEvaluator
-
-    from graphs import model, value, weights
-    from tinyrnn.converters import convert_bytes
-
-    dims, make = [1, 8] if squeezed else [1, 1, 8], helper.make_node
-    axes = {"first": np.array([0], np.int64), "one": np.array([1], np.int64)}
-    before, after = ("h3", "n3") if squeezed else ("h0", "hn")
-    cell = make("GRU", ["x", "W", "R", "B", "", before], ["Y", after], hidden_size=8)
-    nodes = [make("Unsqueeze", ["h0", "first"], ["h3"]), cell, make("Squeeze", ["n3", "first"], ["hn"])]
-    nodes = nodes if squeezed else [cell]
-    readers = {"nobody": ["Neg", "x"], "before": ["Neg", "h0"], "behind": ["Neg", "hn"], "of both": ["Sub", "hn", "h0"]}
-    kind, *names = readers[reader]
-    nodes.insert(0 if reader == "before" else len(nodes), make(kind, names, ["y"]))
-    inputs = [value("x", [1, 1, 6]), value("h0", dims)]
-    outputs = [value("y", [1, 1, 6] if reader == "nobody" else dims), value("hn", dims)]
-    proto = model(nodes, inputs, outputs, weights("GRU", 6, 8) | axes)
-    graph, h = ReferenceEvaluator(proto), np.zeros(dims, np.float32)
-    data, _ = convert_bytes(proto, states={"h0": "hn"})
-    stream, shown = tinyrnn.load(data).stream(), np.zeros(dims, np.float32)
-    for t, x in enumerate(sequence(12, 1, 1, 6)):
-        y, h = graph.run(None, {"x": x, "h0": h})
-        got = stream.step({"x": x}, out={"y": np.empty_like(y)} | ({"hn": shown} if t % 3 else {}))
-        np.testing.assert_allclose(got["y"], y, atol=1e-6)
-        np.testing.assert_allclose(stream.states["h0"], h, atol=1e-6)
-        if t % 3:
-            np.testing.assert_array_equal(shown, stream.states["h0"])
-
-
 def test_a_run_of_no_steps_leaves_nothing_unwritten(loaded):
     stream, out = loaded("recurrent", last=True).stream(batch=2), np.full((1, 2, 8), 7, np.float32)
     stream.run(np.zeros((0, 2, 4), np.float32), out=out)
