@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The kernels on NEON with the dot products of ARMv8.2: Cortex-A76 (Raspberry Pi 5) and A55, and what came after them.
 #if defined(__GNUC__) && !defined(__clang__)
-// The templates load ahead of use for processors that do not; these passes would undo it, or spill what it keeps.
+// The templates load ahead of use for processors that do not; the first two passes would undo it, or spill what it keeps. The
+// last one spares moves, and in-order processors what they would wait for.
 #pragma GCC optimize("no-schedule-insns", "no-tree-ter", "rename-registers")
 #endif
 #include "../ukernels.h"

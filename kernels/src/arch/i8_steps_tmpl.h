@@ -169,6 +169,7 @@ TRN_INLINE void i8_step_gates(const trn_steps *s, const i8_operands *o, const in
 #if VI_ROW_SUMS >= 6
     i8_step_run(o, wide, ahead, 3 * unit, WIDTH, 0, s->scratch, gate, HIDDEN / VF_LANES, panels, WIDTH / VF_LANES);
 #else
+    _Static_assert(VF_TILE_PANELS == 1, "parts of a panel leave out what is between them and the next panel");
     TRN_ROLLED for (size_t within = 0; within < HIDDEN; within += CELL_BLOCK)
         i8_step_run(o, wide, ahead, 3 * unit, WIDTH, within, s->scratch, gate, -1, panels, CELL_BLOCK / VF_LANES);
     i8_step_run(o, wide, ahead, 3 * unit, WIDTH, HIDDEN, s->scratch, gate, 0, panels, CELL_BLOCK / VF_LANES);

@@ -181,9 +181,9 @@ TRN_INLINE void i8_last_links(i8_sums sum, const int wide, size_t cells, const i
 }
 
 // count: cells of a column. w: rows of them, w_stride bytes apart, then start values, which int16 has none of, then
-// scales, whose address it returns. fetch: NULL, or where weights lie that will be needed later, of which each row of cells
-// fetches fetch_step bytes. ahead: 0, or how many bytes before their use those of w are fetched, and what lies behind the
-// last ones.
+// scales, whose address it returns; of the next panel w_panel bytes behind. fetch: NULL, or where weights lie that will be
+// needed later, of which each row of cells fetches fetch_step bytes. ahead: 0, or how many bytes before their use those of w
+// are fetched, and what lies behind the last ones.
 TRN_INLINE const char *i8_accumulate(i8_sums sum, const int wide, size_t count, const int8_t *x, size_t x_stride,
                                      const char *w, const size_t w_stride, const size_t w_panel, const char **fetch,
                                      const size_t fetch_step, const size_t ahead, const size_t rows,
@@ -263,7 +263,7 @@ TRN_INLINE void i8_run(const i8_tile *t, const int wide, const int fetching, con
 #define I16_ROW_NAME(sixteens) i16_row_##sixteens,
 I8_WIDTHS(I8_ROW)
 #if VI_ROW_AHEAD > 0
-#define I8_FAR(sixteens)      I8_TILE_AHEAD(far_##sixteens, VI_ROW_AHEAD, 1, 2 * sixteens)
+#define I8_FAR(sixteens)       I8_TILE_AHEAD(far_##sixteens, VI_ROW_AHEAD, 1, 2 * sixteens)
 #define I8_FAR_NAME(sixteens)  i8_far_##sixteens,
 #define I16_FAR_NAME(sixteens) i16_far_##sixteens,
 I8_WIDTHS(I8_FAR)

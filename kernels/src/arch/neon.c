@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The kernels on NEON: what every AArch64 processor has, and 32-bit ones with VFPv4.
 #if defined(__GNUC__) && !defined(__clang__)
-// The templates load ahead of use for processors that do not; these passes would undo it, or spill what it keeps.
+// The templates load ahead of use for processors that do not; the first two passes would undo it, or spill what it keeps. The
+// last one spares moves, and in-order processors what they would wait for.
 #pragma GCC optimize("no-schedule-insns", "no-tree-ter", "rename-registers")
 #endif
 #include "../ukernels.h"
