@@ -52,6 +52,15 @@ static trn_status use(builder *b, const trn_stream_options *options, int64_t ste
     return status;
 }
 
+// A stream of a model that nothing is wrong with.
+static trn_stream *stream_of(builder *b, trn_model **model) {
+    trn_stream *stream = NULL;
+    finish(b);
+    expect(trn_model_open(b->file, b->file_size, TRN_OPEN_VERIFY, model, NULL) == TRN_OK, "model", "status");
+    expect(trn_stream_new(*model, NULL, &stream, NULL) == TRN_OK, "stream", "status");
+    return stream;
+}
+
 static const trn_stream_options whole = {.whole = 1};
 
 // y[...] = x[...], float32.
@@ -320,6 +329,63 @@ static void results_that_overlap(const char *name) {
     expect(use(&b, NULL, 1, NULL) == TRN_OK, name, "status");
 }
 
+// A state in place of a tie's source would be written by an operator that fails between two rows.
+static void writer_that_fails_half_way(const char *name) {
+    for (int as_output = 0; as_output < 2; as_output++) {
+        builder b = start();
+        const float table[6] = {1, 2, 3, 4, 5, 6};
+        const int storage = as_output ? trn_storage_OUTPUT : trn_storage_ARENA;
+        uint32_t ids = tensor(&b, "ids", trn_dtype_I64, trn_storage_INPUT, DIMS(2)),
+                 y = tensor(&b, "y", trn_dtype_F32, storage, DIMS(2, 2)),
+                 s = tensor(&b, "s", trn_dtype_F32, trn_storage_STATE, DIMS(2, 2)),
+                 rows = constant(&b, trn_dtype_F32, 0, DIMS(3, 2), table);
+        operator_of(&b, trn_op_gather, LIST(rows, ids), LIST(y), DIMS(0));
+        input(&b, ids, -1, -1);
+        if (as_output) output(&b, y, -1, -1);
+        state(&b, s, TRN_NONE, -1, y);
+        trn_model *model = NULL;
+        trn_stream *stream = stream_of(&b, &model);
+        float out[4], values[4];
+        const int64_t good[2] = {0, 1}, bad[2] = {2, 99};
+        expect(trn_stream_step(stream, (const void *[]){good}, (void *[]){out}) == TRN_OK, name, "status");
+        expect(trn_stream_step(stream, (const void *[]){bad}, (void *[]){out}) == TRN_INDEX_RANGE, name, "bad index");
+        expect(trn_stream_state_get(stream, 0, values, 4) == TRN_OK, name, "state");
+        expect(!memcmp(values, table, sizeof values), name, "a call that fails changes no state");
+        trn_stream_free(stream), trn_model_close(model), discard(&b);
+    }
+}
+
+// s = x * x, then s[0] = 2 x[0], computed in the other order: ties are carried out in theirs.
+static void ties_that_overlap(const char *name) {
+    for (int as_output = 0; as_output < 2; as_output++) {
+        builder b = start();
+        const int storage = as_output ? trn_storage_OUTPUT : trn_storage_ARENA;
+        uint32_t x = tensor(&b, "x", trn_dtype_F32, trn_storage_INPUT, DIMS(2)), x0 = view(&b, x, DIMS(1), DIMS(0, 1)),
+                 squares = tensor(&b, "squares", trn_dtype_F32, storage, DIMS(2)),
+                 twice = tensor(&b, "twice", trn_dtype_F32, storage, DIMS(1)),
+                 s = tensor(&b, "s", trn_dtype_F32, trn_storage_STATE, DIMS(2)), s0 = view(&b, s, DIMS(1), DIMS(0, 1)),
+                 y = tensor(&b, "y", trn_dtype_F32, trn_storage_OUTPUT, DIMS(1));
+        operator_of(&b, trn_op_elementwise, LIST(x0, x0), LIST(twice), DIMS(trn_fn_ADD, 0, 1, 0, 0, 0));
+        operator_of(&b, trn_op_elementwise, LIST(x, x), LIST(squares), DIMS(trn_fn_MUL, 0, 1, 0, 0, 0));
+        operator_of(&b, trn_op_elementwise, LIST(twice, x0), LIST(y), DIMS(trn_fn_ADD, 0, 1, 0, 0, 0));
+        input(&b, x, -1, -1), output(&b, y, -1, -1);
+        if (as_output) output(&b, squares, -1, -1), output(&b, twice, -1, -1);
+        ADD(&b, ties, s, squares);
+        ADD(&b, ties, s0, twice);
+        ADD(&b, states, s, TRN_NONE, -1, 0, 2, TRN_NONE);
+        trn_model *model = NULL;
+        trn_stream *stream = stream_of(&b, &model);
+        float of_y[1], of_squares[2] = {100, 400}, of_twice[1] = {20}, values[2];
+        const float in[2] = {10, 20};
+        void *outputs[] = {of_y, of_squares, of_twice};
+        expect(trn_stream_step(stream, (const void *[]){in}, outputs) == TRN_OK, name, "status");
+        expect(of_y[0] == 30 && of_squares[0] == 100 && of_squares[1] == 400 && of_twice[0] == 20, name, "outputs");
+        expect(trn_stream_state_get(stream, 0, values, 2) == TRN_OK, name, "state");
+        expect(values[0] == 20 && values[1] == 400, name, "the last tie counts");
+        trn_stream_free(stream), trn_model_close(model), discard(&b);
+    }
+}
+
 int main(int argc, char **argv) {
     static const struct {
         const char *name;
@@ -340,6 +406,8 @@ int main(int argc, char **argv) {
         CASE(extremes_of_no_integers),
         CASE(output_of_a_state_with_a_time_axis),
         CASE(results_that_overlap),
+        CASE(writer_that_fails_half_way),
+        CASE(ties_that_overlap),
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (argc < 2 || !strcmp(argv[1], cases[i].name)) cases[i].run(cases[i].name);

@@ -412,60 +412,6 @@ static void test_indices(void) {
 
 /* ---- State ------------------------------------------------------------------------------------------------------- */
 
-// A tie's source, as an output or not, whose writer fails between two rows.
-static void test_a_call_that_fails_changes_no_state(int storage) {
-    builder b = start();
-    const float table[6] = {1, 2, 3, 4, 5, 6};
-    uint32_t ids = tensor(&b, "ids", trn_dtype_I64, trn_storage_INPUT, DIMS(2)),
-             y = tensor(&b, "y", trn_dtype_F32, storage, DIMS(2, 2)),
-             s = tensor(&b, "s", trn_dtype_F32, trn_storage_STATE, DIMS(2, 2)),
-             rows = constant(&b, trn_dtype_F32, 0, DIMS(3, 2), table);
-    operator_of(&b, trn_op_gather, LIST(rows, ids), LIST(y), DIMS(0));
-    input(&b, ids, -1, -1);
-    if (storage == trn_storage_OUTPUT) output(&b, y, -1, -1);
-    state(&b, s, TRN_NONE, -1, y);
-    finish(&b);
-    trn_model *model = open_of(&b);
-    trn_stream *stream = stream_of(model, 1, 0);
-    float out[4], values[4];
-    const int64_t good[2] = {0, 1}, bad[2] = {2, 99};
-    EXPECT(trn_stream_step(stream, IN(good), OUT(out)) == TRN_OK);
-    EXPECT(trn_stream_step(stream, IN(bad), OUT(out)) == TRN_INDEX_RANGE);
-    EXPECT(trn_stream_state_get(stream, 0, values, 4) == TRN_OK && !memcmp(values, table, sizeof values));
-    trn_stream_free(stream);
-    trn_model_close(model);
-    discard(&b);
-}
-
-// s = x * x, then s[0] = 2 x[0], computed in the other order: ties are carried out in theirs.
-static void test_ties_that_overlap(int storage) {
-    builder b = start();
-    uint32_t x = tensor(&b, "x", trn_dtype_F32, trn_storage_INPUT, DIMS(2)), x0 = view(&b, x, DIMS(1), DIMS(0, 1)),
-             squares = tensor(&b, "squares", trn_dtype_F32, storage, DIMS(2)),
-             twice = tensor(&b, "twice", trn_dtype_F32, storage, DIMS(1)),
-             s = tensor(&b, "s", trn_dtype_F32, trn_storage_STATE, DIMS(2)), s0 = view(&b, s, DIMS(1), DIMS(0, 1)),
-             y = tensor(&b, "y", trn_dtype_F32, trn_storage_OUTPUT, DIMS(1));
-    operator_of(&b, trn_op_elementwise, LIST(x0, x0), LIST(twice), DIMS(trn_fn_ADD, 0, 1, 0, 0, 0));
-    operator_of(&b, trn_op_elementwise, LIST(x, x), LIST(squares), DIMS(trn_fn_MUL, 0, 1, 0, 0, 0));
-    operator_of(&b, trn_op_elementwise, LIST(twice, x0), LIST(y), DIMS(trn_fn_ADD, 0, 1, 0, 0, 0));
-    input(&b, x, -1, -1), output(&b, y, -1, -1);
-    if (storage == trn_storage_OUTPUT) output(&b, squares, -1, -1), output(&b, twice, -1, -1);
-    ADD(&b, ties, s, squares);
-    ADD(&b, ties, s0, twice);
-    ADD(&b, states, s, TRN_NONE, -1, 0, 2, TRN_NONE);
-    finish(&b);
-    trn_model *model = open_of(&b);
-    trn_stream *stream = stream_of(model, 1, 0);
-    float of_y[1], of_squares[2] = {100, 400}, of_twice[1] = {20}, values[2];
-    const float in[2] = {10, 20};
-    EXPECT(trn_stream_step(stream, IN(in), OUT(of_y, of_squares, of_twice)) == TRN_OK);
-    EXPECT(of_y[0] == 30 && of_squares[0] == 100 && of_squares[1] == 400 && of_twice[0] == 20);
-    EXPECT(trn_stream_state_get(stream, 0, values, 2) == TRN_OK && values[0] == 20 && values[1] == 400);
-    trn_stream_free(stream);
-    trn_model_close(model);
-    discard(&b);
-}
-
 static void test_state(void) {
     builder b, other;
     running_sums(&b, 0);
@@ -617,8 +563,6 @@ int main(int argc, char **argv) {
     test_frames();
     test_refused_calls();
     test_any_calls(EXPLICIT), test_any_calls(EXPLICIT | SQUASHED);
-    test_a_call_that_fails_changes_no_state(trn_storage_ARENA), test_a_call_that_fails_changes_no_state(trn_storage_OUTPUT);
-    test_ties_that_overlap(trn_storage_ARENA), test_ties_that_overlap(trn_storage_OUTPUT);
     test_copies();
     test_indices();
     test_state();
