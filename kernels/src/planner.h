@@ -10,7 +10,7 @@ typedef struct trn_binding {
     uint32_t tensor;
     uint32_t port;    // index among the inputs, or inputs_count + index among the outputs
     uint64_t offset;  // bytes
-    void *fallback;   // of an output that shows a state: its place in the arena; else NULL
+    void *fallback;   // of an output that shows a state, and does not lie in it: its place in the arena; else NULL
 } trn_binding;
 
 // Layout of a plan's memory, in this order:
@@ -27,7 +27,7 @@ typedef struct trn_plan {
     uint64_t binding_count;
     int64_t *values;      // of the expressions
     uint32_t *lifetimes;  // [tensor]: the last operator that touches it
-    uint8_t *in_place;    // [tie]: its source lies in the state's own memory, so that nothing has to be copied
+    uint8_t *in_place;    // [tie]: its source lies in the state's own memory, so that nothing has to be copied into it
     size_t arena_size;
     size_t workspace_offset;
     double work;

@@ -36,7 +36,7 @@ TRN_INLINE i8_term *i8_step_terms(const trn_steps *s, i8_term *term, size_t k, c
 // so many, arrive while codes are made.
 static TRN_NOINLINE void i8_step_fetch(const trn_steps *s, size_t at, size_t columns, size_t panel) {
     enum { LINES = 16, LINE = 64 };
-    const size_t column = (s->turn + at) & 1 ? (columns - 1) / panel * panel : 0, k = s->k ? s->k : s->n;
+    const size_t column = steps_part((s->turn + at) & 1, 0, columns, panel), k = s->k ? s->k : s->n;
     const char *w = s->k ? s->w : s->r;
     w += column * i8_rows_of_cells(i8_cells(k, s->per_cell), s->per_cell) * I8_CELL;
     TRN_ROLLED for (size_t i = 0; i < LINES; i++) vf_fetch((const float *)(w + i * LINE));
