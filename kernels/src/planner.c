@@ -269,11 +269,12 @@ static void reach_of(const trn_plan *plan, uint32_t tensor, int64_t *low, int64_
     }
 }
 
-static int overlap(const trn_plan *plan, uint32_t a, uint32_t b) {
-    int64_t low[2], high[2];
-    if (a == TRN_NONE || root_of(plan->file, a) != root_of(plan->file, b)) return 0;
-    reach_of(plan, a, &low[0], &high[0]), reach_of(plan, b, &low[1], &high[1]);
-    return low[0] < high[1] && low[1] < high[0];
+// Whether a tensor touches elements of a root from low up to but without high.
+static int meets(const trn_plan *plan, uint32_t tensor, uint32_t root, int64_t low, int64_t high) {
+    int64_t from, to;
+    if (tensor == TRN_NONE || root_of(plan->file, tensor) != root) return 0;
+    reach_of(plan, tensor, &from, &to);
+    return from < high && low < to;
 }
 
 // Whether a tensor has no gaps.
@@ -284,59 +285,123 @@ static int is_dense(const trn_view *v) {
     return dense;
 }
 
-// Whether two tensors without gaps have the same elements, by their places in the roots.
-static int is_congruent(const trn_plan *plan, uint32_t a, uint32_t b) {
-    int64_t low[2], high[2];
-    reach_of(plan, a, &low[0], &high[0]), reach_of(plan, b, &low[1], &high[1]);
-    return low[0] == low[1] && high[0] == high[1] && is_dense(&plan->tensors[a]) && is_dense(&plan->tensors[b]);
+static int may_fail(const trn_file *f, const trn_record_operator *op) {
+    const trn_op_class *class = trn_op_class_of(op->kind);
+    return class->may_fail && class->may_fail(f, op);
 }
 
-// The operator of block 0 that writes a tensor, or a view of it, and which of its outputs that is; operators_count where
-// there is none.
-static uint64_t writer_of(const trn_file *f, uint32_t tensor, uint32_t *output) {
-    for (uint64_t i = 0; i < f->blocks[0].operator_count; i++) {
-        const trn_record_operator *op = &f->operators[i];
-        const trn_record_operand *outputs = f->operands + op->operands + op->input_count;
-        for (*output = 0; *output < op->output_count; ++*output)
-            if (outputs[*output].tensor != TRN_NONE && root_of(f, outputs[*output].tensor) == tensor) return i;
-    }
-    return f->operators_count;
-}
-
-// Whether the operator that writes the source of a tie may write it where the state is, and so spare a copy: no other tie
-// goes there, nothing reads the old state behind it, and from its first byte on nothing can fail, which would leave a state
-// half advanced. Those that can advance a state check all they need before they write.
-static int writes_in_place(const trn_plan *plan, uint64_t tie) {
+// Whether operator `writer` may write its operand `written`, which is the source of a tie or looks into it, where the state
+// is: no other operand is written there, nothing reads this part of the old state behind it, and the operator itself does
+// only if it is one that advances such a part.
+static int may_write(const trn_plan *plan, const trn_record_tie *tie, uint64_t writer, uint32_t written) {
     const trn_file *f = plan->file;
-    const uint32_t state = f->ties[tie].destination, source = f->ties[tie].source;
-    if (f->tensors[source].storage != trn_storage_ARENA && f->tensors[source].storage != trn_storage_OUTPUT) return 0;
-    if (!is_dense(&plan->tensors[state])) return 0;
-    for (uint64_t i = 0; i < f->ties_count; i++)
-        if (i != tie && (root_of(f, f->ties[i].source) == source || overlap(plan, f->ties[i].destination, state))) return 0;
-    uint32_t output;
-    const uint64_t writer = writer_of(f, source, &output);
-    if (writer == f->operators_count) return 0;
     const trn_record_operator *last = &f->operators[writer];
-    const uint32_t written = f->operands[last->operands + last->input_count + output].tensor;
-    if (!is_congruent(plan, written, source)) return 0;
+    const trn_op_class *class = trn_op_class_of(last->kind);
+    const uint32_t state = root_of(f, tie->destination), output = f->operands[last->operands + written].tensor;
+    int64_t low, high, from, to;
+    reach_of(plan, tie->destination, &from, &to);
+    reach_of(plan, output, &low, &high);
+    if (!is_dense(&plan->tensors[output])) return 0;
     for (uint64_t i = 0; i < f->operators_count; i++) {
         const trn_record_operator *op = &f->operators[i];
-        const trn_op_class *class = trn_op_class_of(op->kind);
-        const int behind = i > writer || i >= f->blocks[0].operator_count;
-        const int too_late = behind || (i == writer && !class->advances);
-        if (too_late && class->may_fail && class->may_fail(f, op)) return 0;
         for (uint32_t k = 0; k < (uint32_t)op->input_count + op->output_count; k++) {
             const uint32_t tensor = f->operands[op->operands + k].tensor;
-            if (tensor == TRN_NONE) continue;
-            if (k >= op->input_count && root_of(f, tensor) == source && (i != writer || k != op->input_count + output))
-                return 0;
-            if (!overlap(plan, tensor, state)) continue;
-            if (behind) return 0;
-            if (i != writer) continue;
-            if (!class->advances || !class->advances(k, output) || !is_congruent(plan, tensor, state)) return 0;
+            const int same = i == writer && k == written;
+            if (k >= op->input_count && !same && meets(plan, tensor, tie->source, low, high)) return 0;
+            if (!meets(plan, tensor, state, from + low, from + high)) continue;
+            if (i > writer || i >= f->blocks[0].operator_count) return 0;
+            if (i < writer) continue;
+            if (!class->advances || !class->advances(k, written - op->input_count)) return 0;
+            int64_t begin, end;
+            reach_of(plan, tensor, &begin, &end);
+            if (begin != from + low || end != from + high || !is_dense(&plan->tensors[tensor])) return 0;
         }
     }
     return 1;
+}
+
+// Whether the operators that write the source of a tie may write it where the state is, and so spare a copy: all of it is
+// written, no other tie goes there, and from the first byte on nothing can fail, which would leave a state half advanced.
+// Those that can advance a state check all they need before they write.
+static int writes_in_place(const trn_plan *plan, uint64_t tie) {
+    const trn_file *f = plan->file;
+    const uint32_t state = f->ties[tie].destination, source = f->ties[tie].source;
+    int64_t low, high, left = trn_view_elements(&plan->tensors[source]);
+    uint64_t first = f->operators_count;
+    if (f->tensors[source].storage != trn_storage_ARENA && f->tensors[source].storage != trn_storage_OUTPUT) return 0;
+    if (!is_dense(&plan->tensors[state])) return 0;
+    reach_of(plan, state, &low, &high);
+    for (uint64_t i = 0; i < f->ties_count; i++)
+        if (i != tie && (root_of(f, f->ties[i].source) == source ||
+                         meets(plan, f->ties[i].destination, root_of(f, state), low, high)))
+            return 0;
+    for (uint64_t i = f->operators_count; i-- > 0;) {
+        const trn_record_operator *op = &f->operators[i];
+        for (uint32_t k = op->input_count; k < (uint32_t)op->input_count + op->output_count; k++) {
+            const uint32_t tensor = f->operands[op->operands + k].tensor;
+            if (tensor == TRN_NONE || root_of(f, tensor) != source) continue;
+            if (i >= f->blocks[0].operator_count || !may_write(plan, &f->ties[tie], i, k)) return 0;
+            left -= trn_view_elements(&plan->tensors[tensor]);
+            first = i;
+        }
+    }
+    for (uint64_t i = first; i < f->operators_count; i++)
+        if ((i > first || !trn_op_class_of(f->operators[i].kind)->advances) && may_fail(f, &f->operators[i])) return 0;
+    return first < f->operators_count && left == 0;
+}
+
+// Where the last axis of a state tells h from c, both have gaps, and who advances them would have to copy them. Its memory may
+// have that axis first, [parts, the other axes], so that each lies as it is wanted. Whether a tensor can be kept so: no operator
+// takes it whole, and all that look into it see one part.
+static int has_parts(const trn_plan *plan, uint32_t root, int64_t parts) {
+    const trn_file *f = plan->file;
+    for (uint64_t i = 0; i < f->operands_count; i++)
+        if (f->operands[i].tensor == root) return 0;
+    for (uint64_t i = 0; i < f->tensors_count; i++)
+        for (uint32_t k = 0; f->tensors[i].storage == trn_storage_VIEW && k < f->tensors[i].rank; k++)
+            if (f->tensors[i].root == root && plan->tensors[i].strides[k] % parts != 0) return 0;
+    return 1;
+}
+
+// Gives what looks into a tensor its places by parts; or, of 1 part, those of the file again.
+static void place_parts(trn_plan *plan, uint32_t root, int64_t parts) {
+    const trn_file *f = plan->file;
+    const int64_t part = trn_view_elements(&plan->tensors[root]) / parts;
+    for (uint64_t i = 0; i < f->tensors_count; i++) {
+        trn_view *view = &plan->tensors[i];
+        if (f->tensors[i].storage != trn_storage_VIEW || f->tensors[i].root != root) continue;
+        if (parts == 1) {
+            size_view(plan, i, NULL);
+            continue;
+        }
+        const int64_t offset = (int64_t)(uintptr_t)view->data;
+        view->data = (void *)(uintptr_t)(offset % parts * part + offset / parts);
+        for (uint32_t k = 0; k < view->rank; k++) view->strides[k] /= parts;
+    }
+}
+
+// What plan->in_place says of a tie. alone: whether no other plan has the same states.
+static uint8_t place_tie(trn_plan *plan, uint64_t tie, int alone) {
+    const trn_file *f = plan->file;
+    const uint32_t state = f->ties[tie].destination, source = f->ties[tie].source;
+    const trn_view *view = &plan->tensors[state];
+    trn_view *shown = &plan->tensors[source];
+    const uint32_t last = view->rank - 1u;
+    if (writes_in_place(plan, tie)) return 1;
+    if (!alone || view->rank == 0 || f->tensors[state].storage != trn_storage_STATE) return 0;
+    const int64_t parts = view->dims[last];
+    for (uint64_t i = 0; i < f->states_count; i++)
+        if (f->states[i].tensor == state && f->states[i].batch_axis == (int32_t)last) return 0;
+    if (parts < 2 || parts > UINT8_MAX || shown->dims[last] != parts) return 0;
+    if (!has_parts(plan, state, parts) || !has_parts(plan, source, parts)) return 0;
+    place_parts(plan, state, parts), place_parts(plan, source, parts);
+    if (!writes_in_place(plan, tie)) {
+        place_parts(plan, state, 1), place_parts(plan, source, 1);
+        return 0;
+    }
+    for (uint32_t k = 0; k < last; k++) shown->strides[k] /= parts;
+    shown->strides[last] = trn_view_elements(shown) / parts;
+    return (uint8_t)parts;
 }
 
 // Free ranges of the arena, unordered: few, since ranges that touch are joined.
@@ -458,16 +523,16 @@ static void find_bindings(trn_plan *plan) {
 }
 
 trn_status trn_plan_make(trn_plan *plan, const trn_file *file, const trn_ukernels *ukernels, const int64_t *symbols,
-                         void *memory, trn_error *error) {
+                         int alone, void *memory, trn_error *error) {
     *plan = (trn_plan){.file = file};
     trn_scratch scratch = {.base = memory};
     lay_out(plan, &scratch);
     trn_status status = size_tensors(plan, symbols, error);
     if (status != TRN_OK) return status;
+    for (uint64_t i = 0; i < file->ties_count; i++) plan->in_place[i] = place_tie(plan, i, alone);
     size_t workspace;
     status = prepare_operators(plan, ukernels, &workspace, error);
     if (status != TRN_OK) return status;
-    for (uint64_t i = 0; i < file->ties_count; i++) plan->in_place[i] = (uint8_t)writes_in_place(plan, i);
     find_lifetimes(plan);
     arena a = {.hole_count = 0, .end = 0};
     if (!place_in_arena(plan, &a) || workspace > SIZE_MAX / 4 || a.end > SIZE_MAX / 4)

@@ -27,7 +27,8 @@ typedef struct trn_plan {
     uint64_t binding_count;
     int64_t *values;      // of the expressions
     uint32_t *lifetimes;  // [tensor]: the last operator that touches it
-    uint8_t *in_place;    // [tie]: its source lies in the state's own memory, so that nothing has to be copied into it
+    uint8_t *in_place;    // [tie]: 0, or its source lies in the state's own memory, so that nothing has to be copied into it,
+                          // in so many parts: 1, or as many as the last axis has elements, and that axis comes first
     size_t arena_size;
     size_t workspace_offset;
     double work;
@@ -35,10 +36,10 @@ typedef struct trn_plan {
 
 // Bytes of the fixed part; 0 when they do not fit in a size_t.
 size_t trn_plan_size(const trn_file *file);
-// Fills plan, whose fixed part lies in memory (64-byte aligned), for these symbol values. Returns SHAPE, OVERFLOW or
-// UNSUPPORTED. Tensors have no address yet.
+// Fills plan, whose fixed part lies in memory (64-byte aligned), for these symbol values. alone: whether no other plan has the
+// same states, so that this one may say how they lie. Returns SHAPE, OVERFLOW or UNSUPPORTED. Tensors have no address yet.
 trn_status trn_plan_make(trn_plan *plan, const trn_file *file, const trn_ukernels *ukernels, const int64_t *symbols,
-                         void *memory, trn_error *error);
+                         int alone, void *memory, trn_error *error);
 // Gives every tensor but the bound ones its address; those of STATE tensors are there already. Once only: offsets
 // become addresses.
 void trn_plan_place(trn_plan *plan, char *arena);

@@ -1,19 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
 // The state of a stream as values and as saved bytes.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("Os")  // hardly ever in a step
+#endif
 #include <stdlib.h>
 
 #include "stream.h"
 
+static void copy_floats(int64_t n, char *to, int64_t to_stride, const char *from, int64_t from_stride) {
+    const int64_t size = sizeof(float);
+    if (to_stride == 1 && from_stride == 1) memcpy(to, from, (size_t)(n * size));
+    else
+        for (int64_t i = 0; i < n; i++) memcpy(to + i * to_stride * size, from + i * from_stride * size, sizeof(float));
+}
+
+// So many elements of a state, from `first` on; without `from` they become 0. Whole multiples of its parts.
+static void put_elements(const trn_state *state, int64_t first, int64_t count, const char *from) {
+    const int64_t n = count / state->parts;
+    for (int64_t part = 0; part < state->parts; part++) {
+        float *to = state->values + (part * state->count + first) / state->parts;
+        if (from) copy_floats(n, (char *)to, 1, from + (size_t)part * sizeof(float), state->parts);
+        else memset(to, 0, (size_t)n * sizeof(float));
+    }
+}
+
+void trn_state_put(const trn_state *state, const void *from) { put_elements(state, 0, state->count, from); }
+
+void trn_state_take(const trn_state *state, void *to) {
+    const int64_t n = state->count / state->parts;
+    for (int64_t part = 0; part < state->parts; part++)
+        copy_floats(n, (char *)to + (size_t)part * sizeof(float), state->parts, (const char *)(state->values + part * n), 1);
+}
+
 static void reset_row(const trn_state *state, int64_t batch, int64_t row) {
     int64_t initial_rows = state->initial_per_row ? batch : 1;
     for (int64_t o = 0; o < state->outer; o++) {
-        float *to = state->values + (o * batch + row) * state->inner;
-        if (!state->initial) {
-            memset(to, 0, (size_t)state->inner * sizeof(float));
-            continue;
-        }
-        const float *from = state->initial + (o * initial_rows + (state->initial_per_row ? row : 0)) * state->inner;
-        memcpy(to, from, (size_t)state->inner * sizeof(float));
+        const float *from = state->initial;
+        if (from) from += (o * initial_rows + (state->initial_per_row ? row : 0)) * state->inner;
+        put_elements(state, (o * batch + row) * state->inner, state->inner, (const char *)from);
     }
 }
 
@@ -71,7 +95,7 @@ trn_status trn_stream_state_get(trn_stream *s, uint32_t state, float *values, si
     trn_status status = trn_stream_hold(s);
     if (status != TRN_OK) return status;
     status = check_count(s, state, values, count);
-    if (status == TRN_OK) memcpy(values, s->states[state].values, count * sizeof(float));
+    if (status == TRN_OK) trn_state_take(&s->states[state], values);
     trn_stream_release(s);
     return status;
 }
@@ -80,7 +104,7 @@ trn_status trn_stream_state_set(trn_stream *s, uint32_t state, const float *valu
     trn_status status = trn_stream_hold(s);
     if (status != TRN_OK) return status;
     status = check_count(s, state, values, count);
-    if (status == TRN_OK) memcpy(s->states[state].values, values, count * sizeof(float));
+    if (status == TRN_OK) trn_state_put(&s->states[state], values);
     trn_stream_release(s);
     return status;
 }
@@ -129,7 +153,7 @@ trn_status trn_stream_save(trn_stream *s, void *bytes, size_t size) {
         for (uint64_t i = 0; i < header.state_count; i++) {
             uint64_t count = (uint64_t)s->states[i].count;
             memcpy(to, &count, sizeof count);
-            memcpy(to + sizeof count, s->states[i].values, (size_t)count * sizeof(float));
+            trn_state_take(&s->states[i], to + sizeof count);
             to += sizeof count + (size_t)count * sizeof(float);
         }
         uint32_t crc = trn_crc32(0, bytes, needed - sizeof crc);
@@ -178,9 +202,8 @@ trn_status trn_stream_restore(trn_stream *s, const void *bytes, size_t size) {
     status = check_saved(s, bytes, size);
     const char *from = status == TRN_OK ? (const char *)bytes + sizeof(saved_header) : NULL;
     for (uint64_t i = 0; i < s->model->file.states_count && from; i++) {
-        size_t n = (size_t)s->states[i].count * sizeof(float);
-        memcpy(s->states[i].values, from + sizeof(uint64_t), n);
-        from += sizeof(uint64_t) + n;
+        trn_state_put(&s->states[i], from + sizeof(uint64_t));
+        from += sizeof(uint64_t) + (size_t)s->states[i].count * sizeof(float);
     }
     trn_stream_release(s);
     return status;

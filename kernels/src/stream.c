@@ -111,7 +111,9 @@ static trn_status prepare_states(trn_stream *s, trn_error *error) {
         const trn_record_state *record = &f->states[i];
         const trn_view *view = &s->step.tensors[record->tensor];
         trn_state *state = &s->states[i];
-        *state = (trn_state){.count = trn_view_elements(view), .outer = 1, .inner = 1};
+        *state = (trn_state){.count = trn_view_elements(view), .parts = 1, .outer = 1, .inner = 1};
+        if (record->tie_count == 1 && s->step.in_place[record->first_tie] > 1)
+            state->parts = s->step.in_place[record->first_tie];
         for (int32_t k = 0; k < view->rank; k++) {
             if (record->batch_axis == -1 || k > record->batch_axis) state->inner *= view->dims[k];
             else if (k < record->batch_axis) state->outer *= view->dims[k];
@@ -159,10 +161,11 @@ static trn_status plan_stream(trn_stream *s, const trn_stream_options *options, 
     void *step_memory, *block_memory;
     lay_out(s, scratch, &step_memory, &block_memory);
     trn_status status = read_symbols(s, options, error);
-    if (status == TRN_OK) status = trn_plan_make(&s->step, f, s->model->ukernels, s->symbols, step_memory, error);
+    if (status == TRN_OK) status = trn_plan_make(&s->step, f, s->model->ukernels, s->symbols, !s->whole && !s->block,
+                                                     step_memory, error);
     if (status == TRN_OK && s->block) {
         s->symbols[f->header.time_symbol] = s->block;
-        status = trn_plan_make(&s->blocks, f, s->model->ukernels, s->symbols, block_memory, error);
+        status = trn_plan_make(&s->blocks, f, s->model->ukernels, s->symbols, 0, block_memory, error);
         s->symbols[f->header.time_symbol] = 1;
     }
     if (status == TRN_OK) status = prepare_states(s, error);
@@ -339,8 +342,7 @@ static TRN_NOINLINE void take_states(trn_stream *s) {
     const trn_file *f = &s->model->file;
     for (uint32_t i = 0; i < f->inputs_count; i++) {
         uint32_t state = f->inputs[i].state;
-        if (state != TRN_NONE && s->ports[i])
-            memcpy(s->states[state].values, s->ports[i], (size_t)s->states[state].count * sizeof(float));
+        if (state != TRN_NONE && s->ports[i]) trn_state_put(&s->states[state], s->ports[i]);
     }
 }
 
@@ -361,7 +363,7 @@ static void write_last_values(trn_stream *s) {
         const trn_view *view = &s->step.tensors[f->outputs[i].tensor];
         size_t bytes = (size_t)trn_view_elements(view) * trn_dtype_size(view->dtype);
         if (state != TRN_NONE && bytes == (size_t)s->states[state].count * sizeof(float))
-            memcpy(to, s->states[state].values, bytes);
+            trn_state_take(&s->states[state], to);
         else memset(to, 0, bytes);
     }
 }

@@ -18,6 +18,7 @@
 typedef struct trn_state {
     float *values;
     int64_t count;         // elements
+    int64_t parts;         // in memory: 1, or the elements of the last axis, which comes first, [parts, the other axes]
     int64_t outer, inner;  // elements before and after the batch axis: [outer, batch, inner]; batch 1 without one
     const float *initial;  // in the weights: [outer, batch or 1, inner]; NULL for zeros
     int initial_per_row;   // whether initial has a batch axis of the full size
@@ -59,7 +60,9 @@ struct trn_stream {
 
 // state.c: values, reset, save and restore. These expect the stream to be held.
 void trn_states_reset(trn_stream *stream);
-size_t trn_states_saved_size(const trn_stream *stream);
+// All elements of a state, in the order of its axes; at any address.
+void trn_state_put(const trn_state *state, const void *from);
+void trn_state_take(const trn_state *state, void *to);
 
 // A state is named after its tensor.
 static inline const char *trn_state_name(const trn_stream *s, uint64_t i) {
