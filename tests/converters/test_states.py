@@ -3,7 +3,6 @@
 
 import numpy as np
 import pytest
-from onnx.reference import ReferenceEvaluator
 
 import tinyrnn
 from build import INT64, kinds, lowered, model, node, random
@@ -566,27 +565,3 @@ def test_a_state_that_is_read_elsewhere_too_is_tied_where_an_output_shows_it():
     assert pairs(made) == {"h0": ["H"], "c0": ["C"]}
     sequence = model(nodes, {"X": X, "h0": [1, "batch", H], "c0": [1, "batch", H]}, "Y H C twice", W)
     assert pairs(lowered(sequence)) == {"c0": ["C"]}  # within a call of many steps `twice` would not follow
-
-
-@pytest.mark.parametrize("squeezed", [False, True])
-@pytest.mark.parametrize("reader", ["Neg X", "Neg h0", "Neg hn", "Sub hn h0"])
-def test_a_state_that_is_an_output_is_that_of_the_graph(squeezed, reader):
-    """Whether the engine advances it where it lies or somebody still reads the old one, and through whatever views."""
-    kind, _, names = reader.partition(" ")
-    before, after = ("h3", "n3") if squeezed else ("h0", "hn")
-    nodes = [node("GRU", f"X W R - - {before}", f"Y {after}", hidden_size=H)]
-    if squeezed:
-        nodes = [node("Unsqueeze", "h0 first", "h3"), *nodes, node("Squeeze", "n3 first", "hn")]
-    nodes.insert(0 if names == "h0" else len(nodes), node(kind, names, "y"))
-    dims = [1, H] if squeezed else [1, 1, H]
-    proto = model(nodes, {"X": [1, 1, 3], "h0": dims}, "y hn", G | {"first": A([0])})
-    graph, h = ReferenceEvaluator(proto), np.zeros(dims, np.float32)
-    stream = tinyrnn.load(convert_bytes(proto, states={"h0": "hn"})[0]).stream()
-    shown = np.zeros(dims, np.float32)
-    for t, x in enumerate(random(12, 1, 1, 3)):
-        y, h = graph.run(None, {"X": x, "h0": h})
-        got = stream.step({"X": x}, out={"y": np.empty_like(y)} | ({"hn": shown} if t % 3 else {}))
-        np.testing.assert_allclose(got["y"], y, atol=1e-6)
-        np.testing.assert_allclose(stream.states["h0"], h, atol=1e-6)
-        if t % 3:
-            np.testing.assert_array_equal(shown, stream.states["h0"])

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "build.h"
+#include "stream.h"
 
 static unsigned passed, failed;
 
@@ -386,6 +387,66 @@ static void ties_that_overlap(const char *name) {
     }
 }
 
+// What a state of state_in_parts holds, and what its stream shows of it, behind a step from x with the state from before.
+static void expect_state(trn_stream *stream, const float *shown, const float *x, const float *before, const char *name) {
+    float values[8];
+    expect(trn_stream_state_get(stream, 0, values, 8) == TRN_OK, name, "state");
+    for (int i = 0; i < 4; i++)
+        expect(values[2 * i] == x[i] && values[2 * i + 1] == x[i] + before[2 * i], name, "h and c by turns");
+    expect(!shown || !memcmp(values, shown, sizeof values), name, "the output shows the state");
+}
+
+// h' = x and c' = x + h, kept side by side. `late`: h' is written first, while c' still needs h, so that the old state has to
+// stay. The memory of the state is the plan's affair: values, saved bytes and outputs have the order of the axes.
+static void state_in_parts(const char *name) {
+    for (int late = 0; late < 2; late++)
+        for (int as_output = 0; as_output < 2; as_output++) {
+            builder b = start();
+            const float first[8] = {1, -1, 2, -2, 3, -3, 4, -4}, x[3][4] = {{5, 6, 7, 8}, {50, 60, 70, 80}, {9, 8, 7, 6}};
+            const int storage = as_output ? trn_storage_OUTPUT : trn_storage_ARENA;
+            uint32_t in = tensor(&b, "x", trn_dtype_F32, trn_storage_INPUT, DIMS(4)),
+                     s = tensor(&b, "s", trn_dtype_F32, trn_storage_STATE, DIMS(4, 2)),
+                     next = tensor(&b, "next", trn_dtype_F32, storage, DIMS(4, 2)),
+                     y = tensor(&b, "y", trn_dtype_F32, trn_storage_OUTPUT, DIMS(4)),
+                     h = view(&b, s, DIMS(4), DIMS(0, 2)), next_h = view(&b, next, DIMS(4), DIMS(0, 2)),
+                     next_c = view(&b, next, DIMS(4), DIMS(1, 2)),
+                     initial = constant(&b, trn_dtype_F32, 0, DIMS(4, 2), first);
+            if (late) add_copy(&b, in, next_h);
+            operator_of(&b, trn_op_elementwise, LIST(in, h), LIST(next_c), DIMS(trn_fn_ADD, 0, 1, 0, 0, 0));
+            if (!late) add_copy(&b, in, next_h);
+            add_copy(&b, next_c, y);
+            input(&b, in, -1, -1), output(&b, y, -1, -1);
+            if (as_output) output(&b, next, -1, -1);
+            state(&b, s, initial, -1, next);
+            trn_model *model = NULL;
+            trn_stream *stream = stream_of(&b, &model), *other = NULL;
+            expect(stream->states[0].parts == (late ? 1 : 2), name, "in parts, unless the old state has to stay");
+            float out[4], shown[8], values[8];
+            char saved[256];
+            void *outputs[] = {out, shown};
+            const float *const of_state = as_output ? shown : NULL;
+            expect(trn_stream_step(stream, (const void *[]){x[0]}, outputs) == TRN_OK, name, "status");
+            expect_state(stream, of_state, x[0], first, name);
+            const size_t size = trn_stream_saved_size(stream), odd = 1;
+            expect(trn_stream_save(stream, saved + odd, size) == TRN_OK, name, "save");
+            expect(trn_stream_state_get(stream, 0, values, 8) == TRN_OK, name, "state");
+            expect(trn_stream_step(stream, (const void *[]){x[1]}, outputs) == TRN_OK, name, "status");
+            expect_state(stream, of_state, x[1], values, name);
+            expect(!memcmp(saved + odd + size - 4 - sizeof values, values, sizeof values), name, "the saved order");
+            expect(trn_stream_new(model, NULL, &other, NULL) == TRN_OK, name, "another stream");
+            expect(trn_stream_restore(other, saved + odd, size) == TRN_OK, name, "restore");
+            expect(trn_stream_step(other, (const void *[]){x[2]}, outputs) == TRN_OK, name, "status");
+            expect_state(other, of_state, x[2], values, name);
+            expect(trn_stream_state_set(other, 0, first, 8) == TRN_OK, name, "set");
+            expect(trn_stream_step(other, (const void *[]){x[2]}, outputs) == TRN_OK, name, "status");
+            expect_state(other, of_state, x[2], first, name);
+            expect(trn_stream_reset_rows(stream, (const int64_t[]){0}, 1) == TRN_OK, name, "reset");
+            expect(trn_stream_state_get(stream, 0, values, 8) == TRN_OK, name, "state");
+            expect(!memcmp(values, first, sizeof values), name, "reset to the initial values");
+            trn_stream_free(stream), trn_stream_free(other), trn_model_close(model), discard(&b);
+        }
+}
+
 int main(int argc, char **argv) {
     static const struct {
         const char *name;
@@ -408,6 +469,7 @@ int main(int argc, char **argv) {
         CASE(results_that_overlap),
         CASE(writer_that_fails_half_way),
         CASE(ties_that_overlap),
+        CASE(state_in_parts),
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (argc < 2 || !strcmp(argv[1], cases[i].name)) cases[i].run(cases[i].name);
