@@ -211,6 +211,17 @@ static trn_status check_layout(const trn_plan *plan, const trn_record_operator *
     return TRN_OK;
 }
 
+static trn_status check_layouts(const trn_plan *plan, trn_error *error) {
+    for (uint64_t i = 0; i < plan->file->operators_count; i++) {
+        const trn_record_operator *record = plan->ops[i].record;
+        for (uint32_t k = 0; record && k < (uint32_t)record->input_count + record->output_count; k++) {
+            trn_status status = check_layout(plan, record, k, error);
+            if (status != TRN_OK) return status;
+        }
+    }
+    return TRN_OK;
+}
+
 static trn_status prepare_operators(trn_plan *plan, const trn_ukernels *ukernels, size_t *workspace, trn_error *error) {
     const trn_file *f = plan->file;
     *workspace = 0;
@@ -218,10 +229,6 @@ static trn_status prepare_operators(trn_plan *plan, const trn_ukernels *ukernels
     for (uint64_t i = 0; i < f->operators_count; i++) {
         const trn_record_operator *record = plan->ops[i].record;
         if (!record) continue;
-        for (uint32_t k = 0; k < (uint32_t)record->input_count + record->output_count; k++) {
-            trn_status status = check_layout(plan, record, k, error);
-            if (status != TRN_OK) return status;
-        }
         trn_op *op = &plan->ops[i];
         void *memory = op->plan;
         *op = (trn_op){.class = trn_op_class_of(record->kind),
@@ -291,8 +298,8 @@ static int may_fail(const trn_file *f, const trn_record_operator *op) {
 }
 
 // Whether operator `writer` may write its operand `written`, which is the source of a tie or looks into it, where the state
-// is: no other operand is written there, nothing reads this part of the old state behind it, and the operator itself does
-// only if it is one that advances such a part.
+// is: no other output is written to these elements of the source, no operator behind it reads these elements of the old
+// state, and it reads them itself only as what it advances.
 static int may_write(const trn_plan *plan, const trn_record_tie *tie, uint64_t writer, uint32_t written) {
     const trn_file *f = plan->file;
     const trn_record_operator *last = &f->operators[writer];
@@ -350,9 +357,10 @@ static int writes_in_place(const trn_plan *plan, uint64_t tie) {
     return first < f->operators_count && left == 0;
 }
 
-// Where the last axis of a state tells h from c, both have gaps, and who advances them would have to copy them. Its memory may
-// have that axis first, [parts, the other axes], so that each lies as it is wanted. Whether a tensor can be kept so: no operator
-// takes it whole, and all that look into it see one part.
+// Where the last axis of a state tells h from c, both have gaps, and whoever advances them has to copy them. The memory of such
+// a state may have that axis first, [parts, the other axes], so that each lies as it is wanted.
+
+// Whether a tensor can lie in parts: no operator takes it whole, and all that look into it see one part.
 static int has_parts(const trn_plan *plan, uint32_t root, int64_t parts) {
     const trn_file *f = plan->file;
     for (uint64_t i = 0; i < f->operands_count; i++)
@@ -380,7 +388,7 @@ static void place_parts(trn_plan *plan, uint32_t root, int64_t parts) {
     }
 }
 
-// What plan->in_place says of a tie. alone: whether no other plan has the same states.
+// What plan->in_place says of a tie. alone: as of trn_plan_make.
 static uint8_t place_tie(trn_plan *plan, uint64_t tie, int alone) {
     const trn_file *f = plan->file;
     const uint32_t state = f->ties[tie].destination, source = f->ties[tie].source;
@@ -528,6 +536,7 @@ trn_status trn_plan_make(trn_plan *plan, const trn_file *file, const trn_ukernel
     trn_scratch scratch = {.base = memory};
     lay_out(plan, &scratch);
     trn_status status = size_tensors(plan, symbols, error);
+    if (status == TRN_OK) status = check_layouts(plan, error);  // the file's: places by parts change strides
     if (status != TRN_OK) return status;
     for (uint64_t i = 0; i < file->ties_count; i++) plan->in_place[i] = place_tie(plan, i, alone);
     size_t workspace;

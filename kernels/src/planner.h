@@ -36,8 +36,8 @@ typedef struct trn_plan {
 
 // Bytes of the fixed part; 0 when they do not fit in a size_t.
 size_t trn_plan_size(const trn_file *file);
-// Fills plan, whose fixed part lies in memory (64-byte aligned), for these symbol values. alone: whether no other plan has the
-// same states, so that this one may say how they lie. Returns SHAPE, OVERFLOW or UNSUPPORTED. Tensors have no address yet.
+// Fills plan, whose fixed part lies in memory (64-byte aligned), for these symbol values. alone: whether this plan may say how
+// states lie, because no other one has them too. Returns SHAPE, OVERFLOW or UNSUPPORTED. Tensors have no address yet.
 trn_status trn_plan_make(trn_plan *plan, const trn_file *file, const trn_ukernels *ukernels, const int64_t *symbols,
                          int alone, void *memory, trn_error *error);
 // Gives every tensor but the bound ones its address; those of STATE tensors are there already. Once only: offsets

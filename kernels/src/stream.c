@@ -112,8 +112,8 @@ static trn_status prepare_states(trn_stream *s, trn_error *error) {
         const trn_view *view = &s->step.tensors[record->tensor];
         trn_state *state = &s->states[i];
         *state = (trn_state){.count = trn_view_elements(view), .parts = 1, .outer = 1, .inner = 1};
-        if (record->tie_count == 1 && s->step.in_place[record->first_tie] > 1)
-            state->parts = s->step.in_place[record->first_tie];
+        for (uint32_t k = 0; k < record->tie_count; k++)  // of several ties all others may be empty
+            if (s->step.in_place[record->first_tie + k] > 1) state->parts = s->step.in_place[record->first_tie + k];
         for (int32_t k = 0; k < view->rank; k++) {
             if (record->batch_axis == -1 || k > record->batch_axis) state->inner *= view->dims[k];
             else if (k < record->batch_axis) state->outer *= view->dims[k];
@@ -161,8 +161,9 @@ static trn_status plan_stream(trn_stream *s, const trn_stream_options *options, 
     void *step_memory, *block_memory;
     lay_out(s, scratch, &step_memory, &block_memory);
     trn_status status = read_symbols(s, options, error);
-    if (status == TRN_OK) status = trn_plan_make(&s->step, f, s->model->ukernels, s->symbols, !s->whole && !s->block,
-                                                     step_memory, error);
+    const int alone = !s->block && !s->whole;  // a whole run starts its states anew: it would gain nothing
+    if (status == TRN_OK)
+        status = trn_plan_make(&s->step, f, s->model->ukernels, s->symbols, alone, step_memory, error);
     if (status == TRN_OK && s->block) {
         s->symbols[f->header.time_symbol] = s->block;
         status = trn_plan_make(&s->blocks, f, s->model->ukernels, s->symbols, 0, block_memory, error);

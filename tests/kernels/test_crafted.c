@@ -410,6 +410,7 @@ static void state_in_parts(const char *name) {
                      y = tensor(&b, "y", trn_dtype_F32, trn_storage_OUTPUT, DIMS(4)),
                      h = view(&b, s, DIMS(4), DIMS(0, 2)), next_h = view(&b, next, DIMS(4), DIMS(0, 2)),
                      next_c = view(&b, next, DIMS(4), DIMS(1, 2)),
+                     nothing = tensor(&b, "nothing", trn_dtype_F32, trn_storage_ARENA, DIMS(0)),
                      initial = constant(&b, trn_dtype_F32, 0, DIMS(4, 2), first);
             if (late) add_copy(&b, in, next_h);
             operator_of(&b, trn_op_elementwise, LIST(in, h), LIST(next_c), DIMS(trn_fn_ADD, 0, 1, 0, 0, 0));
@@ -417,7 +418,9 @@ static void state_in_parts(const char *name) {
             add_copy(&b, next_c, y);
             input(&b, in, -1, -1), output(&b, y, -1, -1);
             if (as_output) output(&b, next, -1, -1);
-            state(&b, s, initial, -1, next);
+            ADD(&b, ties, view(&b, s, DIMS(0), DIMS(0, 1)), nothing);  // says nothing of the state
+            ADD(&b, ties, s, next);
+            ADD(&b, states, s, initial, -1, 0, 2, TRN_NONE);
             trn_model *model = NULL;
             trn_stream *stream = stream_of(&b, &model), *other = NULL;
             expect(stream->states[0].parts == (late ? 1 : 2), name, "in parts, unless the old state has to stay");
@@ -447,6 +450,30 @@ static void state_in_parts(const char *name) {
         }
 }
 
+// Rows have a stride of 1 in the file, wherever the engine keeps them.
+static void rows_of_a_state_in_parts(const char *name) {
+    for (int strided = 0; strided < 2; strided++) {
+        builder b = start();
+        const float w[2 * 16] = {1, 0};
+        uint32_t x = tensor(&b, "x", trn_dtype_F32, trn_storage_INPUT, DIMS(2)),
+                 s = tensor(&b, "s", trn_dtype_F32, trn_storage_STATE, DIMS(2, 2)),
+                 next = tensor(&b, "next", trn_dtype_F32, trn_storage_ARENA, DIMS(2, 2)),
+                 y = tensor(&b, "y", trn_dtype_F32, trn_storage_OUTPUT, DIMS(1, 16)),
+                 row = view(&b, s, DIMS(1, 2), DIMS(0, 0, strided ? 2 : 1)),
+                 weights = constant(&b, trn_dtype_F32, 64, DIMS(2, 16), w);
+        operator_of(&b, trn_op_dense, LIST(row, weights), LIST(y), DIMS(trn_fn_IDENTITY, 0, 0));
+        add_copy(&b, x, view(&b, next, DIMS(2), DIMS(0, 2))), add_copy(&b, x, view(&b, next, DIMS(2), DIMS(1, 2)));
+        input(&b, x, -1, -1), output(&b, y, -1, -1);
+        state(&b, s, TRN_NONE, -1, next);
+        finish(&b);
+        trn_model *model = NULL;
+        trn_stream *stream = NULL;
+        expect(trn_model_open(b.file, b.file_size, TRN_OPEN_VERIFY, &model, NULL) == TRN_OK, name, "model");
+        expect(trn_stream_new(model, NULL, &stream, NULL) == (strided ? TRN_SHAPE : TRN_OK), name, "status");
+        trn_stream_free(stream), trn_model_close(model), discard(&b);
+    }
+}
+
 int main(int argc, char **argv) {
     static const struct {
         const char *name;
@@ -470,6 +497,7 @@ int main(int argc, char **argv) {
         CASE(writer_that_fails_half_way),
         CASE(ties_that_overlap),
         CASE(state_in_parts),
+        CASE(rows_of_a_state_in_parts),
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (argc < 2 || !strcmp(argv[1], cases[i].name)) cases[i].run(cases[i].name);
