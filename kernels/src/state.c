@@ -7,6 +7,7 @@
 
 #include "stream.h"
 
+// At any address: saved bytes and a caller's memory need not be aligned, as trn_copy_words wants them.
 static void copy_floats(int64_t n, char *to, int64_t to_stride, const char *from, int64_t from_stride) {
     const int64_t size = sizeof(float);
     if (to_stride == 1 && from_stride == 1) memcpy(to, from, (size_t)(n * size));
