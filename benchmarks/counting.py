@@ -96,7 +96,9 @@ class Callgrind(Machine):
             for prefix in ((), CALLGRIND):
                 tried = steps([*prefix, *self.program()], model, isa)
                 if tried.returncode:
-                    absent[isa] = f"{' '.join(prefix[:1])} {tried.stderr.strip().splitlines()[-1]}".strip()
+                    said = tried.stderr.strip().splitlines()
+                    own = next((line for line in said if line.startswith("step:")), said[-1])  # not the tool's
+                    absent[isa] = f"{' '.join(prefix[:1])} {own}".strip()
                     break
             else:
                 counted.append(isa)

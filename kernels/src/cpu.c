@@ -11,6 +11,9 @@
 #endif
 
 enum { OSXSAVE = 1u << 27, AVX = 1u << 28, FMA = 1u << 12, AVX2 = 1u << 5, XMM_AND_YMM = 6 };
+// F, DQ, BW and VL in EBX of leaf 7, VNNI in ECX; in XCR0 the masks, the wider halves and the sixteen registers more.
+static const uint32_t AVX512_EBX = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31, AVX512_VNNI = 1u << 11;
+enum { MASKS_AND_ZMM = 0xe0 };
 
 uint32_t trn_cpu_features_of(const trn_cpu_registers *r) {
     uint32_t features = 0;
@@ -19,6 +22,8 @@ uint32_t trn_cpu_features_of(const trn_cpu_registers *r) {
     if ((r->xcr0 & XMM_AND_YMM) != XMM_AND_YMM) return 0;
     if (r->leaf_1_ecx & FMA) features |= TRN_CPU_FMA;
     if (r->leaf_7_ebx & AVX2) features |= TRN_CPU_AVX2;
+    const int wide = (r->leaf_7_ebx & AVX512_EBX) == AVX512_EBX && (r->leaf_7_ecx & AVX512_VNNI);
+    if (wide && (r->xcr0 & MASKS_AND_ZMM) == MASKS_AND_ZMM) features |= TRN_CPU_AVX512;
     return features;
 }
 
@@ -41,7 +46,7 @@ static uint32_t detect(void) {
     found.leaf_1_ecx = leaf[2];
     if (found.last_leaf >= 7) {
         trn_cpuid(7, leaf);
-        found.leaf_7_ebx = leaf[1];
+        found.leaf_7_ebx = leaf[1], found.leaf_7_ecx = leaf[2];
     }
     if (found.leaf_1_ecx & OSXSAVE) found.xcr0 = trn_xgetbv();
     return trn_cpu_features_of(&found);

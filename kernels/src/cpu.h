@@ -10,6 +10,7 @@ enum {
     TRN_CPU_FMA = 1u << 1,   // likewise
     TRN_CPU_NEON = 1u << 2,  // on 32-bit Arm with the fused multiply-add of VFPv4
     TRN_CPU_DOTPROD = 1u << 3,
+    TRN_CPU_AVX512 = 1u << 4,  // F, BW, DQ, VL and VNNI, with their registers saved by the operating system
 };
 
 // What an x86 processor says of itself.
@@ -17,6 +18,7 @@ typedef struct trn_cpu_registers {
     uint32_t last_leaf;  // of CPUID
     uint32_t leaf_1_ecx;
     uint32_t leaf_7_ebx;  // 0 where there is no leaf 7
+    uint32_t leaf_7_ecx;  // likewise
     uint64_t xcr0;        // the registers that the system saves, by XGETBV; 0 where it has not enabled that instruction
 } trn_cpu_registers;
 

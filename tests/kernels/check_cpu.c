@@ -35,28 +35,39 @@ static void choice(void) {
 
 // Processors by what CPUID and XGETBV say on them, and systems that do not save what a processor has.
 static void detection(void) {
-    enum { BOTH = TRN_CPU_AVX2 | TRN_CPU_FMA };
+    enum { BOTH = TRN_CPU_AVX2 | TRN_CPU_FMA, ALL = BOTH | TRN_CPU_AVX512 };
     static const struct { const char *name; trn_cpu_registers registers; uint32_t features; } rows[] = {
-        {"Core 2", {10, 0x0000e3fdu, 0, 0}, 0},
-        {"Nehalem", {11, 0x009ce3bdu, 0, 0}, 0},
-        {"Sandy Bridge: AVX without leaf 7's AVX2", {13, 0x1fbae3ffu, 0, 7}, 0},
-        {"Haswell", {13, 0x7ffafbffu, 0x000027abu, 7}, BOTH},
-        {"Zen 3", {16, 0x7efa320bu, 0x219c91a9u, 0x207}, BOTH},
-        {"Haswell under a system that saves XMM only", {13, 0x7ffafbffu, 0x000027abu, 3}, 0},
-        {"Haswell under a system that saves YMM only", {13, 0x7ffafbffu, 0x000027abu, 5}, 0},
-        {"Haswell under a system without XSAVE", {13, 0x77fafbffu, 0x000027abu, 0}, 0},
-        {"Haswell whose AVX is hidden", {13, 0x6ffafbffu, 0x000027abu, 7}, 0},
-        {"Haswell limited to 6 leaves", {6, 0x7ffafbffu, 0, 7}, 0},
-        {"AVX2 without FMA", {13, 0x7ffaebffu, 0x000027abu, 7}, TRN_CPU_AVX2},
-        {"FMA without AVX2 (Piledriver)", {13, 0x3e98320bu, 0x00000008u, 7}, TRN_CPU_FMA},
-        {"nothing", {0, 0, 0, 0}, 0},
+        {"Core 2", {10, 0x0000e3fdu, 0, 0, 0}, 0},
+        {"Nehalem", {11, 0x009ce3bdu, 0, 0, 0}, 0},
+        {"Sandy Bridge: AVX without leaf 7's AVX2", {13, 0x1fbae3ffu, 0, 0, 7}, 0},
+        {"Haswell", {13, 0x7ffafbffu, 0x000027abu, 0, 7}, BOTH},
+        {"Zen 3", {16, 0x7efa320bu, 0x219c91a9u, 0x0040069cu, 0x207}, BOTH},
+        {"Zen 5", {28, 0xfffa3203u, 0xf1bf07abu, 0x00405fc6u, 0xe7}, ALL},
+        {"Skylake with AVX-512, but without VNNI", {22, 0x7ffefbffu, 0xd39ffffbu, 0x00000018u, 0xe7}, BOTH},
+        {"Cascade Lake", {22, 0x7ffefbffu, 0xd39ffffbu, 0x00000818u, 0xe7}, ALL},
+        {"Alder Lake: VNNI of 256 bits alone", {32, 0x7ffafbbfu, 0x239c27ebu, 0x98c007bcu, 7}, BOTH},
+        {"Cascade Lake under a system that saves no masks", {22, 0x7ffefbffu, 0xd39ffffbu, 0x00000818u, 0xc7}, BOTH},
+        {"Cascade Lake under a system that saves YMM only", {22, 0x7ffefbffu, 0xd39ffffbu, 0x00000818u, 7}, BOTH},
+        {"Cascade Lake without VL", {22, 0x7ffefbffu, 0x539ffffbu, 0x00000818u, 0xe7}, BOTH},
+        {"Cascade Lake without BW", {22, 0x7ffefbffu, 0x939ffffbu, 0x00000818u, 0xe7}, BOTH},
+        {"Haswell under a system that saves XMM only", {13, 0x7ffafbffu, 0x000027abu, 0, 3}, 0},
+        {"Haswell under a system that saves YMM only", {13, 0x7ffafbffu, 0x000027abu, 0, 5}, 0},
+        {"Haswell under a system without XSAVE", {13, 0x77fafbffu, 0x000027abu, 0, 0}, 0},
+        {"Haswell whose AVX is hidden", {13, 0x6ffafbffu, 0x000027abu, 0, 7}, 0},
+        {"Haswell limited to 6 leaves", {6, 0x7ffafbffu, 0, 0, 7}, 0},
+        {"AVX2 without FMA", {13, 0x7ffaebffu, 0x000027abu, 0, 7}, TRN_CPU_AVX2},
+        {"FMA without AVX2 (Piledriver)", {13, 0x3e98320bu, 0x00000008u, 0, 7}, TRN_CPU_FMA},
+        {"nothing", {0, 0, 0, 0, 0}, 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         uint32_t features = trn_cpu_features_of(&rows[i].registers);
         const trn_ukernels *best = trn_ukernels_best(features);
         check_that(features == rows[i].features, "%s has features %x", rows[i].name, (unsigned)features);
 #if defined(__x86_64__)
-        const trn_ukernels *expected = rows[i].features == BOTH ? &trn_ukernels_avx2 : &trn_ukernels_sse2;
+        const trn_ukernels *expected = (rows[i].features & BOTH) == BOTH ? &trn_ukernels_avx2 : &trn_ukernels_sse2;
+#if TRN_HAVE_AVX512
+        if (rows[i].features == ALL) expected = &trn_ukernels_avx512;
+#endif
         check_that(best == expected, "%s runs %s", rows[i].name, best->isa);
 #else
         check_that(best != NULL, "%s runs nothing", rows[i].name);

@@ -18,6 +18,9 @@
 
 TRN_TARGET_BEGIN("avx2,fma")
 #define TRN_ISA_NAME avx2
+#if TRN_HAVE_AVX512
+#define TRN_SHARES
+#endif
 #include "vec_avx2.h"
 
 #include "ukernels_tmpl.h"

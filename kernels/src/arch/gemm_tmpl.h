@@ -113,7 +113,7 @@ TRN_INLINE void gemm_run(const gemm_tile *t, const size_t rows, const size_t pan
 
 // Each size in a function of its own: together, they spoil each other's registers and alignment. eights: columns / 8.
 #define GEMM_TILE(name, rows, panels, eights) \
-    static TRN_NOINLINE void name(const gemm_tile *t) { gemm_run(t, rows, panels, 8 / VF_LANES * (eights)); }
+    static TRN_NOINLINE void name(const gemm_tile *t) { gemm_run(t, rows, panels, 8 * (eights) / VF_LANES); }
 
 GEMM_TILE(gemm_1x2, 1, 1, 2)
 #if VF_TILE_SUMS >= 6

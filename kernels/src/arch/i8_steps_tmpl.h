@@ -154,6 +154,15 @@ I8_STEP(i16_step_far, 1, VI_ROW_AHEAD, 4)
 #define i8_step_far i8_step_4
 #define i16_step_far i16_step_4
 #endif
+#if VI_ROW_SUMS >= 16
+// Two of the widest panels at once: half the loops, whose ends cost more than the products of many columns.
+#define I8_STEP_TWO(name, wide)                                                                                \
+    static TRN_NOINLINE void name(const i8_operands *o, size_t column, float *sums) {                           \
+        i8_step_run(o, wide, 0, column, 64, 0, sums, (i8_hidden){NULL, NULL}, -1, 2, 64 / VF_LANES);            \
+    }
+I8_STEP_TWO(i8_step_two, 0)
+I8_STEP_TWO(i16_step_two, 1)
+#endif
 // By whether weights have 16 bits, whether they are far, which counts for the widest panels alone, and sixteens.
 static i8_step_function *const i8_step[2][2][5] = {
     {{NULL, i8_step_1, i8_step_2, i8_step_3, i8_step_4}, {NULL, i8_step_1, i8_step_2, i8_step_3, i8_step_far}},
@@ -207,12 +216,28 @@ TRN_INLINE void i8_step_all_gates(const trn_steps *s, const i8_operands *o, size
     }
 }
 
+// So many columns of a step: a panel, or what there is of two.
+TRN_INLINE void i8_step_columns(const i8_operands *o, size_t column, size_t count, size_t panel, float *sums) {
+#if VI_ROW_SUMS >= 16
+    if (count == 128) {
+        (o->wide ? i16_step_two : i8_step_two)(o, column, sums);
+        return;
+    }
+    if (count > panel) {
+        i8_step[o->wide][o->far][panel / 16](o, column, panel, sums);
+        column += panel, count -= panel;
+    }
+#endif
+    (void)panel;
+    i8_step[o->wide][o->far][count / 16](o, column, count, sums);
+}
+
 // All columns of a step, in panels from the first on or from the last.
 TRN_INLINE void i8_step_multiply(const i8_operands *o, size_t columns, size_t panel, float *sums) {
-    for (size_t i = 0; i < (columns + panel - 1) / panel; i++) {
-        const size_t column = steps_part(o->backward, i, columns, panel), left = columns - column;
-        const size_t width = left < panel ? left : panel;
-        i8_step[o->wide][o->far][width / 16](o, column, width, sums);
+    const size_t part = VI_ROW_SUMS >= 16 && panel == 64 ? 128 : panel;
+    for (size_t i = 0; i < (columns + part - 1) / part; i++) {
+        const size_t column = steps_part(o->backward, i, columns, part), left = columns - column;
+        i8_step_columns(o, column, left < part ? left : part, panel, sums);
     }
 }
 

@@ -23,15 +23,15 @@ TRN_INLINE size_t i8_rows_of_cells(size_t cells, size_t per_cell) {
 #define I8_UNROLL TRN_ROLLED
 #endif
 
-// What is worked on at once: four vectors. Of the group that a row ends with only n elements may be there; zeros stand for the
+// What is worked on at once: VI_GROUP vectors. Of the group that a row ends with only n elements may be there; zeros stand for the
 // others. short_row: they are loaded by code of their own, else out of a copy.
-enum { I8_GROUP = 4 * VF_LANES };
-TRN_INLINE void i8_load(const float *x, vf group[4]) {
-    TRN_UNROLL for (size_t i = 0; i < 4; i++) group[i] = vf_load(x + i * VF_LANES);
+enum { I8_GROUP = VI_GROUP * VF_LANES };
+TRN_INLINE void i8_load(const float *x, vf group[VI_GROUP]) {
+    TRN_UNROLL for (size_t i = 0; i < VI_GROUP; i++) group[i] = vf_load(x + i * VF_LANES);
 }
-TRN_INLINE void i8_load_last(const float *x, size_t n, const int short_row, vf group[4]) {
+TRN_INLINE void i8_load_last(const float *x, size_t n, const int short_row, vf group[VI_GROUP]) {
     float copy[I8_GROUP];
-    if (short_row) TRN_UNROLL for (size_t i = 0; i < 4; i++) {
+    if (short_row) TRN_UNROLL for (size_t i = 0; i < VI_GROUP; i++) {
             const size_t at = i * VF_LANES;
             if (at + VF_LANES <= n) group[i] = vf_load(x + at);
             else group[i] = at < n ? vf_load_n(x + at, n - at) : vf_zero();
@@ -42,21 +42,22 @@ TRN_INLINE void i8_load_last(const float *x, size_t n, const int short_row, vf g
 }
 
 // The bits of the largest magnitude. They order as integers do: infinity above every number, NaN above infinity.
-TRN_INLINE void i8_enlarge(vi most[4], const vf group[4]) {
-    TRN_UNROLL for (size_t i = 0; i < 4; i++) most[i] = vi_max(most[i], vi_and(vf_bits(group[i]), vi_set1(INT32_MAX)));
+TRN_INLINE void i8_enlarge(vi most[VI_GROUP], const vf group[VI_GROUP]) {
+    TRN_UNROLL for (size_t i = 0; i < VI_GROUP; i++) most[i] = vi_max(most[i], vi_and(vf_bits(group[i]), vi_set1(INT32_MAX)));
 }
-TRN_INLINE int32_t i8_largest(size_t n, const float *x, const int short_row, vf last[4]) {
-    vi most[4] = {vi_set1(0), vi_set1(0), vi_set1(0), vi_set1(0)};
-    vf group[4];
+TRN_INLINE int32_t i8_largest(size_t n, const float *x, const int short_row, vf last[VI_GROUP]) {
+    vi most[VI_GROUP];
+    vf group[VI_GROUP];
+    TRN_UNROLL for (size_t i = 0; i < VI_GROUP; i++) most[i] = vi_set1(0);
     for (; n > I8_GROUP; n -= I8_GROUP, x += I8_GROUP) i8_load(x, group), i8_enlarge(most, group);
     i8_load_last(x, n, short_row, last), i8_enlarge(most, last);
-    return vi_max_across(vi_max(vi_max(most[0], most[1]), vi_max(most[2], most[3])));
+    return vi_max_across(vi_max(vi_max(most[0], most[1]), vi_max(most[VI_GROUP - 2], most[VI_GROUP - 1])));
 }
 
 // Codes of x * factor, and the sum of their magnitudes. rest: of what the codes leave, in parts of 1 / 254, instead.
-TRN_INLINE vi i8_encode_group(const vf group[4], vf factor, const int clamp, const int rest, int8_t *codes) {
-    vi code[4];
-    TRN_UNROLL for (size_t i = 0; i < 4; i++) {
+TRN_INLINE vi i8_encode_group(const vf group[VI_GROUP], vf factor, const int clamp, const int rest, int8_t *codes) {
+    vi code[VI_GROUP];
+    TRN_UNROLL for (size_t i = 0; i < VI_GROUP; i++) {
         vf scaled = vf_mul(group[i], factor);
         if (clamp) scaled = vf_clamp(127.0f, scaled);
         code[i] = vf_to_vi(scaled);
@@ -65,10 +66,10 @@ TRN_INLINE vi i8_encode_group(const vf group[4], vf factor, const int clamp, con
     return vi_store_codes(codes, code);
 }
 // last: the group that the row ends with.
-TRN_INLINE int32_t i8_encode(size_t n, const float *x, const vf last[4], vf factor, const int clamp, const int rest,
+TRN_INLINE int32_t i8_encode(size_t n, const float *x, const vf last[VI_GROUP], vf factor, const int clamp, const int rest,
                              int8_t *codes) {
     vi sum = vi_set1(0);
-    vf group[4];
+    vf group[VI_GROUP];
     for (; n > I8_GROUP; n -= I8_GROUP, x += I8_GROUP, codes += I8_GROUP) {
         i8_load(x, group);
         sum = vi_add(sum, i8_encode_group(group, factor, clamp, rest, codes));
@@ -77,14 +78,14 @@ TRN_INLINE int32_t i8_encode(size_t n, const float *x, const vf last[4], vf fact
 }
 
 // Codes of 16 bits. Their range may be a given one, and its bounds cost nothing that counts.
-TRN_INLINE void i8_encode_group_16(const vf group[4], vf factor, int16_t *codes) {
-    vi code[4];
-    TRN_UNROLL for (size_t i = 0; i < 4; i++)
+TRN_INLINE void i8_encode_group_16(const vf group[VI_GROUP], vf factor, int16_t *codes) {
+    vi code[VI_GROUP];
+    TRN_UNROLL for (size_t i = 0; i < VI_GROUP; i++)
         code[i] = vf_to_vi(vf_clamp(TRN_LIMIT_I16_CODE, vf_mul(group[i], factor)));
     vi_store_codes16(codes, code);
 }
-TRN_INLINE void i8_encode_16(size_t n, const float *x, const vf last[4], vf factor, int16_t *codes) {
-    vf group[4];
+TRN_INLINE void i8_encode_16(size_t n, const float *x, const vf last[VI_GROUP], vf factor, int16_t *codes) {
+    vf group[VI_GROUP];
     for (; n > I8_GROUP; n -= I8_GROUP, x += I8_GROUP, codes += I8_GROUP)
         i8_load(x, group), i8_encode_group_16(group, factor, codes);
     i8_encode_group_16(last, factor, codes);
@@ -93,7 +94,7 @@ TRN_INLINE void i8_encode_16(size_t n, const float *x, const vf last[4], vf fact
 TRN_INLINE void i8_quantize_row(const size_t n, const float *x, const float *range, const trn_coding coding,
                                 const int short_row, int8_t *codes, float *scales) {
     const int wide = coding == TRN_CODES_16;
-    vf last[4];
+    vf last[VI_GROUP];
     const int32_t bits = i8_largest(n, x, short_row, last), bound = range ? bits_of_float(*range) : bits;
     const float largest = float_of_bits(bound);
     const int wild = bits > I8_FINITE || (range && (bound & INT32_MAX) > I8_FINITE);
@@ -244,8 +245,8 @@ TRN_INLINE void i8_run(const i8_tile *t, const int wide, const int fetching, con
 
 // For weights of 8 and of 16 bits. eights: columns / 8.
 #define I8_TILE_AHEAD(name, ahead, rows, eights)                                                                   \
-    static TRN_NOINLINE void i8_##name(const i8_tile *t) { i8_run(t, 0, 0, ahead, rows, 8 / VF_LANES * (eights)); } \
-    static TRN_NOINLINE void i16_##name(const i8_tile *t) { i8_run(t, 1, 0, ahead, rows, 8 / VF_LANES * (eights)); }
+    static TRN_NOINLINE void i8_##name(const i8_tile *t) { i8_run(t, 0, 0, ahead, rows, 8 * (eights) / VF_LANES); } \
+    static TRN_NOINLINE void i16_##name(const i8_tile *t) { i8_run(t, 1, 0, ahead, rows, 8 * (eights) / VF_LANES); }
 #define I8_TILE(name, rows, eights) I8_TILE_AHEAD(name, 0, rows, eights)
 
 // F(columns / 16) for the tiles of one row.

@@ -77,7 +77,7 @@ typedef void steps_function(const trn_steps *s, const steps_operands *o, size_t 
 #define STEPS_TILE(name, panels, eights)                                                                    \
     static TRN_NOINLINE void name(const trn_steps *s, const steps_operands *o, size_t column, size_t width, \
                                   size_t within, float *sums) {                                             \
-        steps_run(s, o, column, width, within, sums, panels, 8 / VF_LANES * (eights));                      \
+        steps_run(s, o, column, width, within, sums, panels, 8 * (eights) / VF_LANES);                      \
     }
 
 STEPS_TILE(steps_2, 1, 2)

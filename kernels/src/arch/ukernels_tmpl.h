@@ -26,22 +26,29 @@
 #endif
 
 #include "elementary_tmpl.h"
-#include "circular_tmpl.h"
-#include "pow_tmpl.h"
 #include "squash_tmpl.h"
 #include "gemm_tmpl.h"
-#include "dwconv_tmpl.h"
 #include "cells_tmpl.h"
 #include "steps_tmpl.h"
 #include "i8_tmpl.h"
 #include "i8_steps_tmpl.h"
+#if !defined(TRN_SHARED_ISA)
+#include "circular_tmpl.h"
+#include "pow_tmpl.h"
+#include "dwconv_tmpl.h"
 #include "map_tmpl.h"
 #include "reduce_tmpl.h"
 #include "softmax_tmpl.h"
+#endif
 
 // A kernel that is missing or has other parameters than its row does not compile.
-#define TRN_UKERNEL(slot, parameters) \
+#define TRN_UKERNEL_I8(slot, parameters) \
     _Static_assert(_Generic(&TRN_KERNEL(slot), void(*) parameters : 1, default : 0), "not as in ukernels.def: " #slot);
+#if defined(TRN_SHARED_ISA)
+#define TRN_UKERNEL(slot, parameters)
+#else
+#define TRN_UKERNEL TRN_UKERNEL_I8
+#endif
 #include "../ukernels.def"
 
 const trn_ukernels TRN_PASTE(trn_ukernels, TRN_ISA_NAME) = {

@@ -85,6 +85,7 @@ TRN_INLINE vi vi_shift_right(vi a, int count) { return _mm256_srai_epi32(a, coun
 TRN_INLINE vm vi_is_negative(vi a) { return _mm256_castsi256_ps(a); }
 TRN_INLINE vf vi_to_vf(vi a) { return _mm256_cvtepi32_ps(a); }
 
+#define VI_GROUP 4
 #define VI_DOT_OFFSET 127
 #define VI_CODE_CELLS(vectors) 1
 #define VI_DOT_CELLS 1
@@ -122,12 +123,12 @@ TRN_INLINE vsum vsum_dot16(vsum sums, vcodes x, const int c, const vi w[VI_DOT_C
     (void)c, (void)cells;
     return _mm256_add_epi32(sums, _mm256_madd_epi16(x, w[0]));
 }
-TRN_INLINE void vi_store_codes16(int16_t *p, const vi q[4]) {
+TRN_INLINE void vi_store_codes16(int16_t *p, const vi q[VI_GROUP]) {
     __m256i a = _mm256_packs_epi32(q[0], q[1]), b = _mm256_packs_epi32(q[2], q[3]);
     _mm256_storeu_si256((__m256i *)p, _mm256_permute4x64_epi64(a, 0xd8));
     _mm256_storeu_si256((__m256i *)(p + 16), _mm256_permute4x64_epi64(b, 0xd8));
 }
-TRN_INLINE vi vi_store_codes(int8_t *p, const vi q[4]) {
+TRN_INLINE vi vi_store_codes(int8_t *p, const vi q[VI_GROUP]) {
     __m256i a = _mm256_packs_epi32(q[0], q[1]), b = _mm256_packs_epi32(q[2], q[3]);
     __m256i codes = _mm256_packs_epi16(a, b), order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
     __m256i offset = _mm256_add_epi8(codes, _mm256_set1_epi8(VI_DOT_OFFSET));

@@ -173,6 +173,7 @@ TRN_INLINE int32_t vi_sum_across(vi a) {
 }
 #endif
 
+#define VI_GROUP 4
 #define VI_DOT_OFFSET 0
 #define VI_KEPT 0
 #define VI_AHEAD 1
@@ -190,12 +191,12 @@ TRN_INLINE int8x16_t vec_store_codes(int8_t *p, vi first, vi second) {
     vst1q_s8(p, codes);
     return codes;
 }
-TRN_INLINE vi vi_store_codes(int8_t *p, const vi q[4]) {
+TRN_INLINE vi vi_store_codes(int8_t *p, const vi q[VI_GROUP]) {
     const int8x16_t a = vec_store_codes(p, q[0], q[1]), b = vec_store_codes(p + 16, q[2], q[3]);
     const uint8x16_t sizes = vreinterpretq_u8_s8(vaddq_s8(vabsq_s8(a), vabsq_s8(b)));  // at most 254
     return (vi){vreinterpretq_s32_u32(vpaddlq_u16(vpaddlq_u8(sizes))), vdupq_n_s32(0)};
 }
-TRN_INLINE void vi_store_codes16(int16_t *p, const vi q[4]) {
+TRN_INLINE void vi_store_codes16(int16_t *p, const vi q[VI_GROUP]) {
     TRN_UNROLL for (int i = 0; i < 4; i++) vst1q_s16(p + 8 * i, vec_halves(q[i]));
 }
 TRN_INLINE int8x16_t vec_bytes(int32x4_t cells) { return vreinterpretq_s8_s32(cells); }

@@ -85,6 +85,7 @@ TRN_INLINE vi vi_shift_right(vi a, int n) { return (vi){_mm_srai_epi32(a.low, n)
 TRN_INLINE vm vi_is_negative(vi a) { return vi_as_vf(vi_shift_right(a, 31)); }
 TRN_INLINE vf vi_to_vf(vi a) { return (vf){_mm_cvtepi32_ps(a.low), _mm_cvtepi32_ps(a.high)}; }
 
+#define VI_GROUP 4
 #define VI_DOT_OFFSET 0
 #define VI_CODE_CELLS(vectors) 1
 #define VI_DOT_CELLS 1
@@ -145,10 +146,10 @@ TRN_INLINE vsum vsum_dot16(vsum sums, vcodes x, const int c, const vi w[VI_DOT_C
     (void)c, (void)cells;
     return (vi){_mm_add_epi32(sums.low, _mm_madd_epi16(x, w->low)), _mm_add_epi32(sums.high, _mm_madd_epi16(x, w->high))};
 }
-TRN_INLINE void vi_store_codes16(int16_t *p, const vi q[4]) {
+TRN_INLINE void vi_store_codes16(int16_t *p, const vi q[VI_GROUP]) {
     for (int i = 0; i < 4; i++) _mm_storeu_si128((__m128i *)(p + 8 * i), _mm_packs_epi32(q[i].low, q[i].high));
 }
-TRN_INLINE vi vi_store_codes(int8_t *p, const vi q[4]) {
+TRN_INLINE vi vi_store_codes(int8_t *p, const vi q[VI_GROUP]) {
     return (vi){vec_store_codes(p, q[0], q[1]), vec_store_codes(p + 16, q[2], q[3])};
 }
 
