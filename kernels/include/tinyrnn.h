@@ -75,8 +75,8 @@ TRN_API trn_status trn_model_open(const void *data, size_t size, uint32_t flags,
 TRN_API trn_status trn_model_open_file(const char *path, uint32_t flags, trn_model **model, trn_error *error);
 // Every stream of the model must be freed before. NULL is allowed.
 TRN_API void trn_model_close(trn_model *model);
-// "avx2", "sse2", "scalar", "portable": the instruction set this model's kernels were chosen for when it was opened. The
-// second and the last round products and sums apart: docs/arithmetic.md. Static memory.
+// "avx512", "avx2", "sse2", "neon", "dotprod", "scalar" or "portable": the instruction set this model's kernels were chosen for
+// when it was opened. "sse2" and "portable" round products and sums apart: docs/arithmetic.md. Static memory.
 TRN_API const char *trn_model_isa(const trn_model *model);
 
 /* ---- 3. Streams: the simple calls ------------------------------------------------------------------------------ */

@@ -23,8 +23,8 @@ TRN_INLINE size_t i8_rows_of_cells(size_t cells, size_t per_cell) {
 #define I8_UNROLL TRN_ROLLED
 #endif
 
-// What is worked on at once: VI_GROUP vectors. Of the group that a row ends with only n elements may be there; zeros stand for the
-// others. short_row: they are loaded by code of their own, else out of a copy.
+// What is worked on at once: VI_GROUP vectors. Of the group that a row ends with only n elements may be there; zeros stand
+// for the others. short_row: they are loaded by code of their own, else out of a copy.
 enum { I8_GROUP = VI_GROUP * VF_LANES };
 TRN_INLINE void i8_load(const float *x, vf group[VI_GROUP]) {
     TRN_UNROLL for (size_t i = 0; i < VI_GROUP; i++) group[i] = vf_load(x + i * VF_LANES);
@@ -43,7 +43,8 @@ TRN_INLINE void i8_load_last(const float *x, size_t n, const int short_row, vf g
 
 // The bits of the largest magnitude. They order as integers do: infinity above every number, NaN above infinity.
 TRN_INLINE void i8_enlarge(vi most[VI_GROUP], const vf group[VI_GROUP]) {
-    TRN_UNROLL for (size_t i = 0; i < VI_GROUP; i++) most[i] = vi_max(most[i], vi_and(vf_bits(group[i]), vi_set1(INT32_MAX)));
+    const vi magnitude = vi_set1(INT32_MAX);
+    TRN_UNROLL for (size_t i = 0; i < VI_GROUP; i++) most[i] = vi_max(most[i], vi_and(vf_bits(group[i]), magnitude));
 }
 TRN_INLINE int32_t i8_largest(size_t n, const float *x, const int short_row, vf last[VI_GROUP]) {
     vi most[VI_GROUP];
@@ -277,25 +278,41 @@ static i8_function *const i8_row[2][2][5] = {
     {{NULL, I8_WIDTHS(I8_FAR_NAME)}, {NULL, I8_WIDTHS(I16_FAR_NAME)}},
 };
 enum { I8_NEAR = 32 << 10 };  // bytes of a matrix up to which one row's weights are not far
-#if VI_TILE_ROWS >= 4
+#if VI_TILE_SUMS >= 6  // and fewer rows one by one: a row of so many columns uses well what it reads
+I8_TILE(4x2, 4, 2)
+I8_TILE(4x4, 4, 4)
+I8_TILE(4x6, 4, 6)
+#elif VI_TILE_ROWS >= 4
 I8_TILE(2x2, 2, 2)
 I8_TILE(3x2, 3, 2)
 I8_TILE(4x2, 4, 2)
 static TRN_NOINLINE void i8_4x2_fetching(const i8_tile *t) { i8_run(t, 0, 1, 0, 4, 16 / VF_LANES); }
-// By whether weights have 16 bits, whether the tiles fetch, and rows. What f32_gemm fetches out of the second cache comes
-// early enough here: a link of a tile takes longer. Batches of so large layers in 16 bits are too rare for a tile more.
-static i8_function *const i8_rows[2][2][VI_TILE_ROWS + 1] = {
-    {{NULL, i8_row_1, i8_2x2, i8_3x2, i8_4x2}, {NULL, i8_row_1, i8_2x2, i8_3x2, i8_4x2_fetching}},
-    {{NULL, i16_row_1, i16_2x2, i16_3x2, i16_4x2}, {NULL, i16_row_1, i16_2x2, i16_3x2, i16_4x2}},
-};
-#else
-static i8_function *const i8_rows[2][2][VI_TILE_ROWS + 1] = {{{NULL}}};  // rows go one by one
 #endif
+// By whether weights have 16 bits, whether the tiles fetch, columns / 16, and rows. What f32_gemm fetches out of the second cache
+// comes early enough here: a link of a tile takes longer. Batches of so large layers in 16 bits are too rare for a tile more, and
+// processors follow the lines of wide tiles by themselves.
+static i8_function *const i8_rows[2][2][4][VI_TILE_ROWS + 1] = {
+#if VI_TILE_SUMS >= 6
+#define I8_ROWS(precision)                                                                                                  \
+    {                                                                                                                       \
+        {NULL}, {NULL, precision##_row_1, NULL, NULL, precision##_4x2}, {NULL, precision##_row_2, NULL, NULL, precision##_4x4}, \
+            {NULL, precision##_row_3, NULL, NULL, precision##_4x6},                                                         \
+    }
+    {I8_ROWS(i8), I8_ROWS(i8)},
+    {I8_ROWS(i16), I8_ROWS(i16)},
+#elif VI_TILE_ROWS >= 4
+    {{{NULL}, {NULL, i8_row_1, i8_2x2, i8_3x2, i8_4x2}}, {{NULL}, {NULL, i8_row_1, i8_2x2, i8_3x2, i8_4x2_fetching}}},
+    {{{NULL}, {NULL, i16_row_1, i16_2x2, i16_3x2, i16_4x2}}, {{NULL}, {NULL, i16_row_1, i16_2x2, i16_3x2, i16_4x2}}},
+#else
+    {{{NULL}}},  // rows go one by one
+#endif
+};
 
 // A tile of which only so many columns exist in init and y: it works on a copy. A function of its own: what surrounds its
 // calls needs the registers.
 static TRN_NOINLINE void i8_part(const i8_tile *whole, i8_function *run, size_t rows, size_t width, size_t columns) {
-    float copy[64];
+    enum { WIDEST = 64, TILE = 8 * VI_TILE_ROWS * VI_TILE_SUMS };  // columns of one row; elements of several
+    float copy[TILE > WIDEST ? TILE : WIDEST];
     i8_tile t = *whole;
     memset(copy, 0, sizeof copy);
     for (size_t i = 0; i < rows; i++)
@@ -315,12 +332,11 @@ static TRN_NOINLINE void i8_panel_row(i8_tile *t, i8_function *run, size_t part,
     if (columns) i8_part(t, run, 1, part, columns);
 }
 
-// A panel: of one row as much at once as the registers hold the sums of, else 16 columns for a few rows. The tile is used
-// for all of it.
+// A panel: of one row, and of a few, as much at once as the registers hold the sums of. The tile is used for all of it.
 TRN_INLINE void i8_panel(i8_tile *t, int wide, int far, size_t m, size_t width, size_t columns, size_t init_step) {
     enum { SINGLE = VI_TILE_ROWS == 1 };
     const int fetching = t->fetch_step > 0;
-    const size_t part = SINGLE || m == 1 ? gemm_part_of(width, VI_ROW_SUMS) : 16;
+    const size_t part = gemm_part_of(width, SINGLE || m == 1 ? VI_ROW_SUMS : VI_TILE_SUMS);
     if (m == 1) {
         i8_panel_row(t, i8_row[far][wide][part / 16], part, columns, init_step);
         return;
@@ -335,8 +351,8 @@ TRN_INLINE void i8_panel(i8_tile *t, int wide, int far, size_t m, size_t width, 
         t->x = x, t->x_scales = x_scales, t->w = w + column * I8_CELL;
         t->y = y + column, t->init = init + column * init_step;
         for (size_t row = 0, rows; row < m; row += rows) {
-            rows = m - row < VI_TILE_ROWS ? m - row : VI_TILE_ROWS;
-            i8_function *run = SINGLE ? i8_row[0][wide][part / 16] : i8_rows[wide][fetching][rows];
+            rows = m - row >= VI_TILE_ROWS ? VI_TILE_ROWS : VI_TILE_SUMS >= 6 ? 1 : m - row;
+            i8_function *run = SINGLE ? i8_row[0][wide][part / 16] : i8_rows[wide][fetching][part / 16][rows];
             if (wanted == part) run(t);
             else i8_part(t, run, rows, part, wanted);
             t->x += rows * t->x_stride, t->x_scales += 2 * rows;

@@ -92,6 +92,7 @@ TRN_INLINE vf vi_to_vf(vi a) { return _mm256_cvtepi32_ps(a); }
 #define VI_AHEAD 0
 #define VI_ROW_AHEAD 768
 #define VI_TILE_ROWS 4
+#define VI_TILE_SUMS 2
 #define VI_ROW_SUMS 8
 #define VI_KEPT 6
 TRN_INLINE vi vi_max(vi a, vi b) { return _mm256_max_epi32(a, b); }

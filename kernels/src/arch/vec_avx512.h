@@ -77,6 +77,7 @@ TRN_INLINE vf vi_to_vf(vi a) { return _mm512_cvtepi32_ps(a); }
 #define VI_AHEAD 0
 #define VI_ROW_AHEAD 0
 #define VI_TILE_ROWS 4
+#define VI_TILE_SUMS 6
 #define VI_ROW_SUMS 16
 #define VI_KEPT 16
 TRN_INLINE vi vi_max(vi a, vi b) { return _mm512_max_epi32(a, b); }

@@ -206,6 +206,7 @@ TRN_INLINE int8x16_t vec_bytes(int32x4_t cells) { return vreinterpretq_s8_s32(ce
 #define VI_CODE_CELLS(vectors) 4
 #define VI_DOT_CELLS 1
 #define VI_TILE_ROWS 4
+#define VI_TILE_SUMS 2
 #define VI_ROW_SUMS 8
 typedef int8x16_t vcodes;
 TRN_INLINE vcodes vcodes_load(const int8_t *p, const int cells) {
@@ -244,6 +245,7 @@ TRN_INLINE vsum vsum_dot16(vsum sums, vcodes x, const int c, const vi w[VI_DOT_C
 #define VI_ROW_AHEAD 1024  // four rows of cells, of which a run reads a half or a quarter
 #define VI_DOT_CELLS 2
 #define VI_TILE_ROWS 1
+#define VI_TILE_SUMS 2
 #if defined(__aarch64__)
 #define VI_CODE_CELLS(vectors) ((vectors) > 4 ? 2 : 4)  // for want of registers
 #define VI_ROW_SUMS 6

@@ -2,10 +2,10 @@
 // The vector vocabulary in C alone, one lane: the reference for every other instruction set, and what any compiler turns
 // into scalar code without spills, or into vectors where it can. Included behind TRN_ISA_NAME, for its class of rounding.
 //
-// vf: VF_LANES floats, a divisor of 8, or 16 where no sums run along a row; vi: as many int32; vm: as many truth values. Every operation is lane by lane and
-// rounds once. Comparisons are false where a lane is NaN. vf_load_n and vf_store_n touch n lanes only (n <= VF_LANES); the
-// others load as 0. vf_fetch begins to bring what p points at nearer, where the processor has a word for that; p need not
-// be an address of anything.
+// vf: VF_LANES floats, a divisor of 8, or 16 where no sums run along a row; vi: as many int32; vm: as many truth values.
+// Every operation is lane by lane and rounds once. Comparisons are false where a lane is NaN. vf_load_n and vf_store_n touch
+// n lanes only (n <= VF_LANES); the others load as 0. vf_fetch begins to bring what p points at nearer, where the processor
+// has a word for that; p need not be an address of anything.
 #ifndef TRN_VEC_SCALAR_H
 #define TRN_VEC_SCALAR_H
 
@@ -90,12 +90,13 @@ TRN_INLINE int32_t vi_sum_across(vi a) { return a; }
 // To nearest, ties to even; of what fits int32.
 TRN_INLINE vi vf_to_vi(vf a) { return (vi)rintf(a); }
 
-// Products of 8-bit and 16-bit numbers. Codes are made of VI_GROUP vectors at once: 4, of 16 lanes 2. Codes, the numbers to multiply by, are -127 to 127, kept as bytes with
-// VI_DOT_OFFSET added, or -8191 to 8191 in 16 bits. A cell holds four of the former, two of the latter; codes are loaded
-// for VI_CODE_CELLS of them where there are sums of so many vectors, a product takes VI_DOT_CELLS of a column at once. The
-// tiles of products: rows of the largest one (1 or 4); how many times eight columns the registers hold the sums of one row
-// (2, 6, 8 or 16), and those whose values from before they hold as well; VI_AHEAD, as VF_AHEAD; VI_ROW_AHEAD: how many bytes
-// before their use weights that are far away are fetched, 0: not at all.
+// Products of 8-bit and 16-bit numbers. Codes, the numbers to multiply by, are -127 to 127, kept as bytes with
+// VI_DOT_OFFSET added, or -8191 to 8191 in 16 bits; they are made of VI_GROUP vectors at once, 4, of 16 lanes 2. A cell holds
+// four of the former, two of the latter; codes are loaded for VI_CODE_CELLS of them where there are sums of so many vectors, a
+// product takes VI_DOT_CELLS of a column at once. The tiles of products: rows of the largest one (1 or 4), and how many times
+// eight columns it has (2 or 6); how many times eight columns the registers hold the sums of one row (2, 6, 8 or 16), and those
+// whose values from before they hold as well; VI_AHEAD, as VF_AHEAD; VI_ROW_AHEAD: how many bytes before their use weights that
+// are far away are fetched, 0: not at all.
 #define VI_GROUP 4
 #define VI_DOT_OFFSET 0
 #define VI_CODE_CELLS(vectors) 1
@@ -103,6 +104,7 @@ TRN_INLINE vi vf_to_vi(vf a) { return (vi)rintf(a); }
 #define VI_AHEAD 0
 #define VI_ROW_AHEAD 0
 #define VI_TILE_ROWS 1
+#define VI_TILE_SUMS 2
 #define VI_ROW_SUMS 2
 #define VI_KEPT 8
 // Four bytes for each lane.

@@ -92,6 +92,7 @@ TRN_INLINE vf vi_to_vf(vi a) { return (vf){_mm_cvtepi32_ps(a.low), _mm_cvtepi32_
 #define VI_AHEAD 0
 #define VI_ROW_AHEAD 0
 #define VI_TILE_ROWS 1
+#define VI_TILE_SUMS 2
 #define VI_ROW_SUMS 2
 #define VI_KEPT 2
 TRN_INLINE __m128i vec_max(__m128i a, __m128i b) {
