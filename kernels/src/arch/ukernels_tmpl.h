@@ -4,14 +4,14 @@
 #include "../format.h"
 #include "../ukernels.h"
 
-// f32_gemm -> f32_gemm_avx2
-#define TRN_KERNEL(slot) TRN_PASTE(slot, TRN_ISA_NAME)
+// f32_gemm -> trn_f32_gemm_avx2, since those that are shared are names of the whole library
+#define TRN_KERNEL(slot) TRN_PASTE(trn, TRN_PASTE(slot, TRN_ISA_NAME))
 
 // An instruction set that differs in products of whole numbers alone takes the other kernels from TRN_SHARED_ISA, whose own file
 // sets TRN_SHARES.
 #if defined(TRN_SHARED_ISA)
 #define TRN_SLOT           static __attribute__((unused))
-#define TRN_F32_SLOT(slot) TRN_PASTE(slot, TRN_SHARED_ISA)
+#define TRN_F32_SLOT(slot) TRN_PASTE(trn, TRN_PASTE(slot, TRN_SHARED_ISA))
 #define TRN_UKERNEL(slot, parameters) void TRN_F32_SLOT(slot) parameters;
 #define TRN_UKERNEL_I8(slot, parameters)
 #include "../ukernels.def"
