@@ -31,8 +31,8 @@ class Sizes:
     carried: list[str] = field(default_factory=list)  # results of Ifs that differ in shape: see continuation.py
 
     def now(self, size: Size) -> Size:
-        """The size with everything bound put in."""
-        for _ in range(8):
+        """The size with everything bound put in. What one symbol is bound to may be bound itself, as far as they reach."""
+        for _ in range(len(self.values) + 1):
             after = dm.substitute(size, self.values)
             if after == size:
                 break

@@ -268,6 +268,20 @@ def test_static_time_and_batch_become_symbols():
     same_in_chunks(proto, X=random(6, 2, 3))
 
 
+@pytest.mark.parametrize("layers", [4, 12, 40])
+def test_the_static_batches_of_many_states_are_one(layers):
+    nodes, inputs, outputs = [], {"y0": [1, 1, H]}, [f"y{layers}"]
+    for i in range(layers):
+        inputs |= {f"h{i}": [1, 1, H], f"c{i}": [1, 1, H]}
+        outputs += [f"hn{i}", f"cn{i}"]
+        nodes.append(lstm(f"y{i} V R B - h{i} c{i}", f"Y{i} hn{i} cn{i}", name=f"cell{i}"))
+        nodes.append(node("Squeeze", f"Y{i} one", f"y{i + 1}"))
+    constants = W | {"V": random(1, 4 * H, H, seed=4), "one": A([1])}
+    graph = lowered(model(nodes, inputs, " ".join(outputs), constants)).graph
+    assert graph.streamable
+    assert len(graph.states) == 2 * layers
+
+
 def test_static_time_that_the_graph_insists_on_stays():
     nodes = [lstm(), node("Slice", "Y two four zero", "Z", name="window")]
     proto = model(nodes, {"X": [6, 2, 3]}, "Z", W | {"two": A([2]), "four": A([4]), "zero": A([0])})
