@@ -12,11 +12,11 @@ import sys
 
 from setuptools import Extension, find_packages, setup
 
-# Contraction would let a compiler fuse what docs/arithmetic.md rounds separately; the settings are the same in CMake.
+# Contraction would let a compiler fuse what docs/arithmetic.md rounds separately; both settings are the same in CMake.
 FLAGS = (
     ["/O2", "/std:c11"]
     if sys.platform == "win32"
-    else ["-std=c11", "-O3", "-g0", "-ffp-contract=off", "-fno-asynchronous-unwind-tables", "-fvisibility=hidden"]
+    else ["-std=c11", "-O3", "-g0", "-ffp-contract=off", "-fvisibility=hidden"]
 )
 
 

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Statuses as text, and errors with their place.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("Os")  // runs where something is wrong
+#endif
 #include "error.h"
 
 #include <stdarg.h>

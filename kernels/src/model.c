@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Opening, closing and describing models.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("Os")  // runs once a file
+#endif
 #include "model.h"
 
 #include <stdlib.h>

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The checks of what a file shows to its user: inputs, outputs, states, ties, symbols and names.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("Os")  // runs once a file
+#endif
 #include <string.h>
 
 #include "reader_checks.h"

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The rows of ops.def and format.def as data, and the evaluation of expressions.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("Os")  // runs once a file, or a stream
+#endif
 #include <string.h>
 
 #include "reader.h"

@@ -64,7 +64,10 @@ static size_t panel_of(const cell *cell) { return cell->gates == 1 ? 64 : 16 * c
 
 static problem random_problem(const cell *cell) {
     static const float ranges[3] = {0.75f, 0.5f, 0.25f};
-    problem p = {.count = check_between(1, 5), .n = check_between(1, 70), .k = check_between(0, 20), .gates = cell->gates};
+    // Some are large: several of the widest panels, and what is left of them.
+    const size_t most_n = check_random() % 4 ? 70 : 200, most_k = check_random() % 4 ? 20 : 140;
+    problem p = {.count = check_between(1, 5), .gates = cell->gates};
+    p.n = check_between(1, most_n), p.k = check_between(0, most_k);
     p.padded = (p.n + 15) / 16 * 16, p.per_cell = 2 * check_between(1, 2);
     p.backward = check_random() % 2, p.apart = check_random() % 2, p.hidden_gate = cell->hidden_gate;
     p.x = check_filled(p.count * p.k, 0);

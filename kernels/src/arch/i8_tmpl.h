@@ -159,7 +159,7 @@ TRN_INLINE void i8_products(i8_sums sum, const int wide, const size_t cells, con
     }
 }
 
-// Those with `cells` cells: VI_CODE_CELLS(vectors), VI_DOT_CELLS or 1.
+// Those with `cells` cells: VI_CODE_CELLS(sums), VI_DOT_CELLS or 1.
 TRN_INLINE void i8_link(i8_sums sum, const int wide, const size_t cells, const int8_t *x, size_t x_stride,
                         const char *w, const size_t w_stride, const size_t w_panel, const size_t rows,
                         const size_t panels, const size_t vectors) {
@@ -170,11 +170,11 @@ TRN_INLINE void i8_link(i8_sums sum, const int wide, const size_t cells, const i
                     vectors);
 }
 
-// Those with the last cells of a column, fewer than VI_CODE_CELLS(vectors).
+// Those with the last cells of a column, fewer than VI_CODE_CELLS(sums).
 TRN_INLINE void i8_last_links(i8_sums sum, const int wide, size_t cells, const int8_t *x, size_t x_stride,
                               const char *w, const size_t w_stride, const size_t w_panel, const size_t rows,
                               const size_t panels, const size_t vectors) {
-    if (VI_DOT_CELLS > 1 && VI_CODE_CELLS(vectors) > VI_DOT_CELLS && cells >= VI_DOT_CELLS) {
+    if (VI_DOT_CELLS > 1 && VI_CODE_CELLS(rows * panels * vectors) > VI_DOT_CELLS && cells >= VI_DOT_CELLS) {
         i8_link(sum, wide, VI_DOT_CELLS, x, x_stride, w, w_stride, w_panel, rows, panels, vectors);
         cells -= VI_DOT_CELLS, x += VI_DOT_CELLS * I8_CELL, w += VI_DOT_CELLS * w_stride;
     }
@@ -191,7 +191,7 @@ TRN_INLINE const char *i8_accumulate(i8_sums sum, const int wide, size_t count, 
                                      const size_t fetch_step, const size_t ahead, const size_t rows,
                                      const size_t panels, const size_t vectors) {
     enum { I8_LINE = 64 };  // of the cache
-    const size_t cells = VI_CODE_CELLS(vectors), left = count % cells, bytes = vectors * VF_LANES * I8_CELL;
+    const size_t cells = VI_CODE_CELLS(rows * panels * vectors), left = count % cells, bytes = vectors * VF_LANES * I8_CELL;
     const char *const start = w + count * w_stride, *const whole = start - left * w_stride;
     const int8_t *const last = x + (count - left) * I8_CELL;
     I8_UNROLL for (size_t i = 0; i < rows; i++) I8_UNROLL for (size_t j = 0; j < panels * vectors; j++) sum[i][j] =
@@ -278,7 +278,10 @@ static i8_function *const i8_row[2][2][5] = {
     {{NULL, I8_WIDTHS(I8_FAR_NAME)}, {NULL, I8_WIDTHS(I16_FAR_NAME)}},
 };
 enum { I8_NEAR = 32 << 10 };  // bytes of a matrix up to which one row's weights are not far
-#if VI_TILE_SUMS >= 6  // and fewer rows one by one: a row of so many columns uses well what it reads
+#if VI_TILE_SUMS >= 6
+I8_TILE(2x2, 2, 2)
+I8_TILE(2x4, 2, 4)
+I8_TILE(2x6, 2, 6)
 I8_TILE(4x2, 4, 2)
 I8_TILE(4x4, 4, 4)
 I8_TILE(4x6, 4, 6)
@@ -288,15 +291,16 @@ I8_TILE(3x2, 3, 2)
 I8_TILE(4x2, 4, 2)
 static TRN_NOINLINE void i8_4x2_fetching(const i8_tile *t) { i8_run(t, 0, 1, 0, 4, 16 / VF_LANES); }
 #endif
-// By whether weights have 16 bits, whether the tiles fetch, columns / 16, and rows. What f32_gemm fetches out of the second cache
-// comes early enough here: a link of a tile takes longer. Batches of so large layers in 16 bits are too rare for a tile more, and
-// processors follow the lines of wide tiles by themselves.
+// By whether weights have 16 bits, whether the tiles fetch, columns / 16, and rows. What f32_gemm fetches out of the second
+// cache comes early enough here: a link of a tile takes longer. Batches of so large layers in 16 bits are too rare for a tile
+// more, and wide tiles gain nothing by it.
 static i8_function *const i8_rows[2][2][4][VI_TILE_ROWS + 1] = {
 #if VI_TILE_SUMS >= 6
-#define I8_ROWS(precision)                                                                                                  \
-    {                                                                                                                       \
-        {NULL}, {NULL, precision##_row_1, NULL, NULL, precision##_4x2}, {NULL, precision##_row_2, NULL, NULL, precision##_4x4}, \
-            {NULL, precision##_row_3, NULL, NULL, precision##_4x6},                                                         \
+#define I8_ROWS(bits)                                                \
+    {                                                                \
+        {NULL}, {NULL, bits##_row_1, bits##_2x2, NULL, bits##_4x2},  \
+            {NULL, bits##_row_2, bits##_2x4, NULL, bits##_4x4},      \
+            {NULL, bits##_row_3, bits##_2x6, NULL, bits##_4x6},      \
     }
     {I8_ROWS(i8), I8_ROWS(i8)},
     {I8_ROWS(i16), I8_ROWS(i16)},
@@ -351,7 +355,8 @@ TRN_INLINE void i8_panel(i8_tile *t, int wide, int far, size_t m, size_t width, 
         t->x = x, t->x_scales = x_scales, t->w = w + column * I8_CELL;
         t->y = y + column, t->init = init + column * init_step;
         for (size_t row = 0, rows; row < m; row += rows) {
-            rows = m - row >= VI_TILE_ROWS ? VI_TILE_ROWS : VI_TILE_SUMS >= 6 ? 1 : m - row;
+            rows = m - row < VI_TILE_ROWS ? m - row : VI_TILE_ROWS;
+            if (VI_TILE_SUMS >= 6 && rows == 3) rows = 2;  // then one
             i8_function *run = SINGLE ? i8_row[0][wide][part / 16] : i8_rows[wide][fetching][part / 16][rows];
             if (wanted == part) run(t);
             else i8_part(t, run, rows, part, wanted);

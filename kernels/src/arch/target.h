@@ -45,8 +45,10 @@
 #endif
 #if defined(__GNUC__)
 #define TRN_INLINE static inline __attribute__((always_inline, unused))
+#define TRN_UNUSED __attribute__((unused))
 #else
 #define TRN_INLINE static __forceinline
+#define TRN_UNUSED
 #endif
 #if defined(__clang__)
 #define TRN_UNROLL       _Pragma("clang loop unroll(full)")

@@ -10,7 +10,7 @@
 // An instruction set that differs in products of whole numbers alone takes the other kernels from TRN_SHARED_ISA, whose own file
 // sets TRN_SHARES.
 #if defined(TRN_SHARED_ISA)
-#define TRN_SLOT           static __attribute__((unused))
+#define TRN_SLOT           TRN_UNUSED static
 #define TRN_F32_SLOT(slot) TRN_PASTE(trn, TRN_PASTE(slot, TRN_SHARED_ISA))
 #define TRN_UKERNEL(slot, parameters) void TRN_F32_SLOT(slot) parameters;
 #define TRN_UKERNEL_I8(slot, parameters)

@@ -12,12 +12,12 @@
 #include "target.h"
 
 enum { VF_LANES = 16 };
-// Of matrix products in fp32, which this set takes from AVX2.
-#define VF_TILE_ROWS 6
-#define VF_TILE_SUMS 12
-#define VF_ROW_SUMS 8
+// Products of whole numbers take two panels at once, and loops are unrolled; the rest is of products in fp32, which are AVX2's.
 #define VF_TILE_PANELS 2
 #define VF_TILE_LINKS 2
+#define VF_TILE_SUMS 12
+#define VF_TILE_ROWS 6
+#define VF_ROW_SUMS 8
 #define VF_AHEAD 0
 typedef __m512 vf;
 typedef __m512i vi;
@@ -69,10 +69,10 @@ TRN_INLINE vi vi_shift_right(vi a, int count) { return _mm512_srai_epi32(a, (uns
 TRN_INLINE vm vi_is_negative(vi a) { return _mm512_movepi32_mask(a); }
 TRN_INLINE vf vi_to_vf(vi a) { return _mm512_cvtepi32_ps(a); }
 
-// A product takes four to five cycles, of which two can begin: neighbouring cells have sums of their own.
+// A product takes four to five cycles, and two can begin in each: where there are few sums, neighbouring cells have their own.
 #define VI_GROUP 2
 #define VI_DOT_OFFSET 127
-#define VI_CODE_CELLS(vectors) 2
+#define VI_CODE_CELLS(sums) ((sums) > 8 ? 1 : 2)
 #define VI_DOT_CELLS 1
 #define VI_AHEAD 0
 #define VI_ROW_AHEAD 0

@@ -203,7 +203,7 @@ TRN_INLINE int8x16_t vec_bytes(int32x4_t cells) { return vreinterpretq_s8_s32(ce
 
 #if defined(TRN_NEON_DOT)
 #define VI_ROW_AHEAD 0  // processors that have these instructions have a third cache nearly everywhere
-#define VI_CODE_CELLS(vectors) 4
+#define VI_CODE_CELLS(sums) 4
 #define VI_DOT_CELLS 1
 #define VI_TILE_ROWS 4
 #define VI_TILE_SUMS 2
@@ -247,10 +247,10 @@ TRN_INLINE vsum vsum_dot16(vsum sums, vcodes x, const int c, const vi w[VI_DOT_C
 #define VI_TILE_ROWS 1
 #define VI_TILE_SUMS 2
 #if defined(__aarch64__)
-#define VI_CODE_CELLS(vectors) ((vectors) > 4 ? 2 : 4)  // for want of registers
+#define VI_CODE_CELLS(sums) ((sums) > 4 ? 2 : 4)  // for want of registers
 #define VI_ROW_SUMS 6
 #else
-#define VI_CODE_CELLS(vectors) 2
+#define VI_CODE_CELLS(sums) 2
 #define VI_ROW_SUMS 2
 #endif
 typedef struct {

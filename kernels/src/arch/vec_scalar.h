@@ -92,14 +92,14 @@ TRN_INLINE vi vf_to_vi(vf a) { return (vi)rintf(a); }
 
 // Products of 8-bit and 16-bit numbers. Codes, the numbers to multiply by, are -127 to 127, kept as bytes with
 // VI_DOT_OFFSET added, or -8191 to 8191 in 16 bits; they are made of VI_GROUP vectors at once, 4, of 16 lanes 2. A cell holds
-// four of the former, two of the latter; codes are loaded for VI_CODE_CELLS of them where there are sums of so many vectors, a
-// product takes VI_DOT_CELLS of a column at once. The tiles of products: rows of the largest one (1 or 4), and how many times
-// eight columns it has (2 or 6); how many times eight columns the registers hold the sums of one row (2, 6, 8 or 16), and those
-// whose values from before they hold as well; VI_AHEAD, as VF_AHEAD; VI_ROW_AHEAD: how many bytes before their use weights that
+// four of the former, two of the latter; codes are loaded for VI_CODE_CELLS of them where there are so many vectors of sums, a
+// product takes VI_DOT_CELLS of a column at once. The tiles of products: rows of the largest one (1 or 4), and if there are
+// several, how many times eight columns it has (2 or 6); how many times eight columns the registers hold the sums of one row
+// (2, 6, 8 or 16), and those whose values from before they hold as well; VI_AHEAD, as VF_AHEAD; VI_ROW_AHEAD: how many bytes before their use weights that
 // are far away are fetched, 0: not at all.
 #define VI_GROUP 4
 #define VI_DOT_OFFSET 0
-#define VI_CODE_CELLS(vectors) 1
+#define VI_CODE_CELLS(sums) 1
 #define VI_DOT_CELLS 1
 #define VI_AHEAD 0
 #define VI_ROW_AHEAD 0

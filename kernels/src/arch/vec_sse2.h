@@ -87,7 +87,7 @@ TRN_INLINE vf vi_to_vf(vi a) { return (vf){_mm_cvtepi32_ps(a.low), _mm_cvtepi32_
 
 #define VI_GROUP 4
 #define VI_DOT_OFFSET 0
-#define VI_CODE_CELLS(vectors) 1
+#define VI_CODE_CELLS(sums) 1
 #define VI_DOT_CELLS 1
 #define VI_AHEAD 0
 #define VI_ROW_AHEAD 0
