@@ -155,11 +155,11 @@ I8_STEP(i16_step_far, 1, VI_ROW_AHEAD, 4)
 #define i16_step_far i16_step_4
 #endif
 #if VI_ROW_SUMS >= 16
-_Static_assert(VF_TILE_PANELS >= 2 && VI_ROW_AHEAD == 0, "two panels have as many sums, and nothing of them is fetched ahead");
+_Static_assert(VF_TILE_PANELS >= 2 && VI_ROW_AHEAD == 0, "two panels have sums of two, and are not fetched ahead");
 // Two of the widest panels at once: half the loops, whose ends cost more than the products of many columns.
-#define I8_STEP_TWO(name, wide)                                                                                \
-    static TRN_NOINLINE void name(const i8_operands *o, size_t column, float *sums) {                           \
-        i8_step_run(o, wide, 0, column, 64, 0, sums, (i8_hidden){NULL, NULL}, -1, 2, 64 / VF_LANES);            \
+#define I8_STEP_TWO(name, wide)                                                                     \
+    static TRN_NOINLINE void name(const i8_operands *o, size_t column, float *sums) {               \
+        i8_step_run(o, wide, 0, column, 64, 0, sums, (i8_hidden){NULL, NULL}, -1, 2, 64 / VF_LANES); \
     }
 I8_STEP_TWO(i8_step_two, 0)
 I8_STEP_TWO(i16_step_two, 1)

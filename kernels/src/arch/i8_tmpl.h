@@ -296,11 +296,11 @@ static TRN_NOINLINE void i8_4x2_fetching(const i8_tile *t) { i8_run(t, 0, 1, 0, 
 // more, and wide tiles gain nothing by it.
 static i8_function *const i8_rows[2][2][4][VI_TILE_ROWS + 1] = {
 #if VI_TILE_SUMS >= 6
-#define I8_ROWS(bits)                                                \
-    {                                                                \
-        {NULL}, {NULL, bits##_row_1, bits##_2x2, NULL, bits##_4x2},  \
-            {NULL, bits##_row_2, bits##_2x4, NULL, bits##_4x4},      \
-            {NULL, bits##_row_3, bits##_2x6, NULL, bits##_4x6},      \
+#define I8_ROWS(bits)                                               \
+    {                                                               \
+        {NULL}, {NULL, bits##_row_1, bits##_2x2, NULL, bits##_4x2}, \
+            {NULL, bits##_row_2, bits##_2x4, NULL, bits##_4x4},     \
+            {NULL, bits##_row_3, bits##_2x6, NULL, bits##_4x6},     \
     }
     {I8_ROWS(i8), I8_ROWS(i8)},
     {I8_ROWS(i16), I8_ROWS(i16)},
