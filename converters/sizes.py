@@ -31,7 +31,7 @@ class Sizes:
     carried: list[str] = field(default_factory=list)  # results of Ifs that differ in shape: see continuation.py
 
     def now(self, size: Size) -> Size:
-        """The size with everything bound put in. What one symbol is bound to may be bound itself, as far as they reach."""
+        """The size with everything bound put in, through as many symbols as lead from one to the next."""
         for _ in range(len(self.values) + 1):
             after = dm.substitute(size, self.values)
             if after == size:
