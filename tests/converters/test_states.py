@@ -268,8 +268,8 @@ def test_static_time_and_batch_become_symbols():
     same_in_chunks(proto, X=random(6, 2, 3))
 
 
-@pytest.mark.parametrize("layers", [4, 12, 40])
-def test_the_static_batches_of_many_states_are_one(layers):
+@pytest.mark.parametrize(("layers", "symbols"), [(4, {"batch": "BATCH"}), (12, {}), (40, {})])
+def test_the_static_batches_of_many_states_are_settled(layers, symbols):
     nodes, inputs, outputs = [], {"y0": [1, 1, H]}, [f"y{layers}"]
     for i in range(layers):
         inputs |= {f"h{i}": [1, 1, H], f"c{i}": [1, 1, H]}
@@ -280,6 +280,7 @@ def test_the_static_batches_of_many_states_are_one(layers):
     graph = lowered(model(nodes, inputs, " ".join(outputs), constants)).graph
     assert graph.streamable
     assert len(graph.states) == 2 * layers
+    assert graph.symbols == symbols  # of very many they go back to what is declared
 
 
 def test_static_time_that_the_graph_insists_on_stays():
