@@ -18,7 +18,7 @@ if command -v cmake >/dev/null 2>&1; then
     [ -n "$build_only" ] || (cd "$folder" && ctest --output-on-failure -j "$jobs")
     library=$folder/libtinyrnn.a
 else
-    # The flags are those of CMakeLists.txt. One compiler call a file, so that a repeated call builds what has changed.
+    # The flags are those of CMakeLists.txt that decide what is computed. One compiler call a file, so that a repeated call builds what has changed.
     flags="-std=c11 -O3 -ffp-contract=off -Wall -Wextra -Ikernels/include -Ikernels/src"
     newest=$(find kernels tests/kernels benchmarks -name '*.[ch]' -newer "$folder/done" -o -name '*.def' -newer "$folder/done" 2>/dev/null | head -1)
     library=$folder/libtinyrnn.a
