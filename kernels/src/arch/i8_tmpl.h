@@ -278,7 +278,9 @@ static i8_function *const i8_row[2][2][5] = {
     {{NULL, I8_WIDTHS(I8_FAR_NAME)}, {NULL, I8_WIDTHS(I16_FAR_NAME)}},
 };
 enum { I8_NEAR = 32 << 10 };  // bytes of a matrix up to which one row's weights are not far
-#if VI_TILE_SUMS >= 6
+// Wide tiles have two or four rows, and gain nothing by fetching: processors follow what they read.
+#define I8_WIDE_TILES (VI_TILE_SUMS >= 6)
+#if I8_WIDE_TILES
 I8_TILE(2x2, 2, 2)
 I8_TILE(2x4, 2, 4)
 I8_TILE(2x6, 2, 6)
@@ -293,17 +295,17 @@ static TRN_NOINLINE void i8_4x2_fetching(const i8_tile *t) { i8_run(t, 0, 1, 0, 
 #endif
 // By whether weights have 16 bits, whether the tiles fetch, columns / 16, and rows. What f32_gemm fetches out of the second
 // cache comes early enough here: a link of a tile takes longer. Batches of so large layers in 16 bits are too rare for a tile
-// more, and wide tiles gain nothing by it.
+// more.
 static i8_function *const i8_rows[2][2][4][VI_TILE_ROWS + 1] = {
-#if VI_TILE_SUMS >= 6
+#if I8_WIDE_TILES
 #define I8_ROWS(bits)                                               \
     {                                                               \
         {NULL}, {NULL, bits##_row_1, bits##_2x2, NULL, bits##_4x2}, \
             {NULL, bits##_row_2, bits##_2x4, NULL, bits##_4x4},     \
             {NULL, bits##_row_3, bits##_2x6, NULL, bits##_4x6},     \
     }
-    {I8_ROWS(i8), I8_ROWS(i8)},
-    {I8_ROWS(i16), I8_ROWS(i16)},
+    {I8_ROWS(i8)},
+    {I8_ROWS(i16)},
 #elif VI_TILE_ROWS >= 4
     {{{NULL}, {NULL, i8_row_1, i8_2x2, i8_3x2, i8_4x2}}, {{NULL}, {NULL, i8_row_1, i8_2x2, i8_3x2, i8_4x2_fetching}}},
     {{{NULL}, {NULL, i16_row_1, i16_2x2, i16_3x2, i16_4x2}}, {{NULL}, {NULL, i16_row_1, i16_2x2, i16_3x2, i16_4x2}}},
@@ -356,7 +358,7 @@ TRN_INLINE void i8_panel(i8_tile *t, int wide, int far, size_t m, size_t width, 
         t->y = y + column, t->init = init + column * init_step;
         for (size_t row = 0, rows; row < m; row += rows) {
             rows = m - row < VI_TILE_ROWS ? m - row : VI_TILE_ROWS;
-            if (VI_TILE_SUMS >= 6 && rows == 3) rows = 2;  // then one
+            if (I8_WIDE_TILES && rows == 3) rows = 2;  // then one
             i8_function *run = SINGLE ? i8_row[0][wide][part / 16] : i8_rows[wide][fetching][part / 16][rows];
             if (wanted == part) run(t);
             else i8_part(t, run, rows, part, wanted);
@@ -374,8 +376,9 @@ TRN_SLOT void TRN_KERNEL(i8_gemm)(size_t m, size_t n, size_t k, const int8_t *x,
     const size_t cells = i8_cells(k, per_cell), rows = i8_rows_of_cells(cells, per_cell), init_step = init != NULL;
     const int far = n * cells * I8_CELL > I8_NEAR;
     // All whole tiles of a panel fetch the next one together.
-    const size_t fetching = n * cells * I8_CELL > GEMM_FETCH_BYTES ? m / VI_TILE_ROWS : 0;
-    const size_t fetch_step = fetching ? 16 * I8_CELL / fetching : 0;
+    const size_t tiles = m / VI_TILE_ROWS;
+    const int fetching = !I8_WIDE_TILES && n * cells * I8_CELL > GEMM_FETCH_BYTES && tiles > 0;
+    const size_t fetch_step = fetching ? 16 * I8_CELL / tiles : 0;
     for (size_t column = 0; column < n && m > 0; column += panel) {
         const size_t left = (n - column + 15) / 16 * 16;
         const size_t width = left < panel ? left : panel, columns = n - column < width ? n - column : width;

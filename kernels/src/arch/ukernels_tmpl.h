@@ -32,7 +32,7 @@
 #include "steps_tmpl.h"
 #include "i8_tmpl.h"
 #include "i8_steps_tmpl.h"
-#if !defined(TRN_SHARED_ISA)
+#if !defined(TRN_SHARED_ISA)  // what kernels of whole numbers do without
 #include "circular_tmpl.h"
 #include "pow_tmpl.h"
 #include "dwconv_tmpl.h"
